@@ -1,0 +1,71 @@
+using Qkv.Kernels;
+
+namespace Qkv.Encoders;
+
+/// <summary>The parameters of a linear map as PyTorch stores them: W (outputs, inputs) and b (outputs), which may be empty.</summary>
+public readonly ref struct LinearParameters(ReadOnlySpan<float> w, ReadOnlySpan<float> b)
+{
+    /// <summary>W (outputs, inputs), row by row.</summary>
+    public ReadOnlySpan<float> W { get; } = w;
+
+    /// <summary>b (outputs), or empty for zero.</summary>
+    public ReadOnlySpan<float> B { get; } = b;
+}
+
+/// <summary>
+/// One linear map, or several of the same input joined into one product: y = W·x + b, with parameters packed for the processor.
+/// Immutable and safe to call from many threads.
+/// </summary>
+public sealed unsafe class Linear
+{
+    /// <summary>Packs a linear map.</summary>
+    /// <param name="inputs">Features of x.</param>
+    /// <param name="outputs">Features of y.</param>
+    /// <param name="parameters">W (outputs, inputs) and b (outputs).</param>
+    /// <exception cref="ArgumentException">The parameters do not have these sizes.</exception>
+    public Linear(int inputs, int outputs, LinearParameters parameters)
+    {
+        Matrix = Empty(1, inputs, outputs);
+        Pack(0, nameof(parameters), parameters);
+    }
+
+    internal Linear(PackedMatrix matrix) => Matrix = matrix;
+
+    /// <summary>Features of x.</summary>
+    public int Inputs => Matrix.Inner;
+
+    /// <summary>Features of y.</summary>
+    public int Outputs => Matrix.Maps * Matrix.Columns;
+
+    internal PackedMatrix Matrix { get; }
+
+    /// <summary>y (T, outputs) = activation(W·x + b) for every row of x (T, inputs).</summary>
+    /// <exception cref="ArgumentException">The lengths do not fit together.</exception>
+    public void Forward(ReadOnlySpan<float> x, Span<float> y, Activation activation = Activation.Linear)
+    {
+        if (x.Length % Inputs != 0)
+            throw new ArgumentException($"{nameof(Linear)}: x holds {x.Length:N0} numbers, which is no multiple of the {Inputs} input features.", nameof(x));
+        int rows = x.Length / Inputs;
+        Check.Length(nameof(Linear), nameof(y), (long)rows * Outputs, y.Length);
+        fixed (float* source = x, destination = y)
+            MatMul.Forward(source, Inputs, rows, Matrix, destination, Outputs, Workers.Limit, activation);
+    }
+
+    internal static PackedMatrix Empty(int maps, int inputs, int outputs)
+    {
+        Check.Positive(nameof(Linear), nameof(inputs), inputs);
+        Check.Positive(nameof(Linear), nameof(outputs), outputs);
+        return new PackedMatrix(maps, outputs, inputs);
+    }
+
+    internal void Pack(int map, string name, LinearParameters parameters)
+    {
+        Check.Length(nameof(Linear), $"{name}.W", (long)Matrix.Columns * Matrix.Inner, parameters.W.Length);
+        if (!parameters.B.IsEmpty) Check.Length(nameof(Linear), $"{name}.B", Matrix.Columns, parameters.B.Length);
+        Matrix.Set(map, parameters.W, parameters.B);
+    }
+
+    /// <summary>y = activation(W·x + b) [+ residual] over contiguous rows.</summary>
+    internal void Forward(float* x, int rows, float* y, int threads, Activation activation = Activation.Linear, float* residual = null) =>
+        MatMul.Forward(x, Inputs, rows, Matrix, y, Outputs, threads, activation, residual, Outputs);
+}

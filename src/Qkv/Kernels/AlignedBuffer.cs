@@ -1,0 +1,31 @@
+namespace Qkv.Kernels;
+
+/// <summary>
+/// Float32 memory that starts on a cache line and never moves. It is ordinary managed memory on the pinned heap: the
+/// garbage collector frees it, and nothing can free it while it is in use by somebody who holds the owner.
+/// </summary>
+internal sealed unsafe class AlignedBuffer
+{
+    // A cache line, and the width of the widest vector.
+    private const int Alignment = 64;
+
+    private readonly float[] _memory;
+
+    public AlignedBuffer(long length, bool zeroed = false)
+    {
+        if (length < 0 || length > Array.MaxLength - Alignment)
+            throw new OutOfMemoryException($"A buffer of {length:N0} numbers is larger than .NET can allocate in one piece.");
+        int size = (int)length + Alignment / sizeof(float);
+        _memory = zeroed ? GC.AllocateArray<float>(size, pinned: true) : GC.AllocateUninitializedArray<float>(size, pinned: true);
+        nint start = (nint)System.Runtime.CompilerServices.Unsafe.AsPointer(ref _memory[0]);
+        Pointer = (float*)((start + Alignment - 1) & -Alignment);
+        Length = (int)length;
+    }
+
+    /// <summary>The first number. Valid as long as this object is reachable.</summary>
+    public float* Pointer { get; }
+
+    public int Length { get; }
+
+    public Span<float> Span => new(Pointer, Length);
+}

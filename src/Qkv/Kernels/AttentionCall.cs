@@ -1,0 +1,61 @@
+namespace Qkv.Kernels;
+
+/// <summary>The public edge that both attentions share: one sequence of queries, one of keys and values, checked and pinned.</summary>
+internal static unsafe class AttentionCall
+{
+    public delegate void Body(in AttentionShape shape);
+
+    /// <summary>Checks the lengths; returns Lq and Lk.</summary>
+    public static (int Queries, int Keys) Check(string operation, ReadOnlySpan<float> queries, ReadOnlySpan<float> keys, ReadOnlySpan<float> values,
+        int heads, int headSize, ReadOnlySpan<float> context, AttentionMask? mask)
+    {
+        Kernels.Check.Positive(operation, nameof(heads), heads);
+        Kernels.Check.Positive(operation, nameof(headSize), headSize);
+        int features = checked(heads * headSize);
+        if (queries.Length % features != 0 || keys.Length % features != 0)
+            throw new ArgumentException(
+                $"{operation}: queries ({queries.Length:N0} numbers) and keys ({keys.Length:N0}) must be rows of heads · headSize = {heads} · {headSize} = {features} numbers.");
+        Kernels.Check.Length(operation, nameof(values), keys.Length, values.Length);
+        Kernels.Check.Length(operation, nameof(context), queries.Length, context.Length);
+        int queryLength = queries.Length / features, keyLength = keys.Length / features;
+        mask?.CheckAgainst(operation, heads, queryLength, keyLength);
+        return (queryLength, keyLength);
+    }
+
+    public static void Run(ReadOnlySpan<float> queries, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, int heads, int headSize,
+        AttentionMask? mask, Body shape)
+    {
+        int features = heads * headSize, queryLength = queries.Length / features, keyLength = keys.Length / features;
+        int* queryStarts = stackalloc int[] { 0, queryLength }, keyStarts = stackalloc int[] { 0, keyLength };
+        ReadOnlySpan<bool> visible = mask == null ? default : mask.VisibleKeys.Span;
+        byte[] hidden = new byte[visible.Length];
+        for (int key = 0; key < hidden.Length; key++) hidden[key] = visible[key] ? (byte)0 : (byte)1;
+        fixed (float* q = queries, k = keys, v = values, additive = mask == null ? default : mask.Additive.Span, factors = mask == null ? default : mask.HeadFactors.Span)
+        fixed (byte* hiddenKeys = hidden)
+        {
+            nint numbers = mask?.Additive.Length ?? 0;
+            shape(new AttentionShape
+            {
+                Sequences = 1,
+                Heads = heads,
+                HeadSize = headSize,
+                QueryStarts = queryStarts,
+                KeyStarts = keyStarts,
+                Queries = q,
+                QueryStride = features,
+                Keys = k,
+                Values = v,
+                KeyStride = features,
+                Mask = new AttentionMaskView
+                {
+                    HiddenKeys = hiddenKeys,
+                    Causal = mask?.Causal ?? false,
+                    Additive = additive,
+                    AdditiveQueryStride = numbers > keyLength ? keyLength : 0,
+                    AdditiveHeadStride = numbers > (nint)queryLength * keyLength ? (nint)queryLength * keyLength : 0,
+                    HeadFactors = factors,
+                },
+            });
+        }
+    }
+}

@@ -1,0 +1,163 @@
+using System.Runtime.CompilerServices;
+
+namespace Qkv.Kernels;
+
+/// <summary>
+/// The same attention as <see cref="AttentionReference"/> without its matrices (Dao et al. 2022; the online softmax of
+/// Milakov and Gimelshein 2018). Keys pass by in tiles of 256; of each query only the running maximum m, the running sum l and
+/// the context so far o are kept:
+/// <code>
+/// s  = q·Kᵀ / √D            scores of this tile
+/// m' = max(m, max s)
+/// p  = exp(s − m')
+/// l  = l·exp(m − m') + Σ p
+/// o  = o·exp(m − m') + p·V
+/// context = o / l           after the last tile
+/// </code>
+/// Tiles start at the sequence's own first key, so a sequence gives the same bits in any batch. Memory does not grow with
+/// the length: each thread holds one tile and the state of one block of queries.
+/// </summary>
+public static unsafe class FlashAttention
+{
+    // A tile of K and one of V, 256 · 64 float32 each, are 128 KB: they stay in the second cache while the queries pass by.
+    private const int KeyTile = 256;
+
+    // Packing a tile is paid once per block of queries; 384 of them make it cheap.
+    private const int QueryBlock = 384;
+
+    // The height of the tallest register tile.
+    private const int Rows = 12;
+
+    private const int Width = MatMulTile.PanelWidth;
+
+    /// <summary>Attention over one sequence of queries and one of keys.</summary>
+    /// <param name="queries">Q (Lq, H·D): head h is columns h·D … h·D + D.</param>
+    /// <param name="keys">K (Lk, H·D)</param>
+    /// <param name="values">V (Lk, H·D)</param>
+    /// <param name="heads">H</param>
+    /// <param name="headSize">D</param>
+    /// <param name="context">(Lq, H·D)</param>
+    /// <param name="mask">What hides keys; null for nothing.</param>
+    /// <exception cref="ArgumentException">The lengths do not fit together.</exception>
+    public static void Forward(ReadOnlySpan<float> queries, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, int heads, int headSize,
+        Span<float> context, AttentionMask? mask = null)
+    {
+        AttentionCall.Check(nameof(FlashAttention), queries, keys, values, heads, headSize, context, mask);
+        var scratch = new AlignedBuffer(Workers.Limit * (long)ScratchSize(headSize));
+        fixed (float* c = context)
+        {
+            float* destination = c;
+            AttentionCall.Run(queries, keys, values, heads, headSize, mask,
+                shape: (in AttentionShape shape) => Forward(shape, destination, heads * headSize, scratch.Pointer, Workers.Limit));
+        }
+        GC.KeepAlive(scratch);
+    }
+
+    /// <summary>Numbers of scratch that each thread needs.</summary>
+    internal static int ScratchSize(int headSize)
+    {
+        int padded = (headSize + Width - 1) / Width * Width;
+        // K tile, V tile, scores of a block of rows, o, m, l
+        return KeyTile * headSize + KeyTile * padded + Rows * KeyTile + QueryBlock * padded + 2 * QueryBlock;
+    }
+
+    internal static void Forward(in AttentionShape shape, float* context, nint contextStride, float* scratch, int threads)
+    {
+        int longest = 0;
+        for (int sequence = 0; sequence < shape.Sequences; sequence++) longest = Math.Max(longest, shape.QueryLength(sequence));
+        int blocks = (longest + QueryBlock - 1) / QueryBlock;
+        Workers.Run(new Blocks(shape, context, contextStride, scratch, blocks), shape.Sequences * shape.Heads * blocks, threads);
+    }
+
+    private readonly struct Blocks(AttentionShape shape, float* context, nint contextStride, float* scratch, int blocks) : IKernel
+    {
+        private readonly float* _context = context, _scratch = scratch;
+
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V>
+        {
+            int sequence = part / blocks / shape.Heads, head = part / blocks % shape.Heads, first = part % blocks * QueryBlock;
+            int queries = Math.Min(QueryBlock, shape.QueryLength(sequence) - first);
+            if (queries <= 0) return;
+            float* output = _context + (shape.QueryStarts[sequence] + first) * contextStride + head * shape.HeadSize;
+            Block<V>(shape, sequence, head, first, queries, output, contextStride, _scratch + (nint)worker * ScratchSize(shape.HeadSize));
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Block<V>(in AttentionShape shape, int sequence, int head, int first, int queries,
+        float* context, nint contextStride, float* scratch) where V : struct, ISimd<V>
+    {
+        int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, keys = shape.KeyLength(sequence);
+        float* kTile = scratch; // (KeyTile / 32, D, 32)
+        float* vTile = kTile + KeyTile * size; // (KeyTile, padded)
+        float* p = vTile + KeyTile * padded; // (Rows, KeyTile)
+        float* o = p + Rows * KeyTile; // (queries, padded)
+        float* m = o + QueryBlock * padded; // (queries)
+        float* l = m + QueryBlock; // (queries)
+        float* q = shape.QueriesOf(sequence, head) + first * shape.QueryStride; // (queries, D)
+        new Span<float>(o, queries * padded).Clear();
+        new Span<float>(m, queries).Fill(float.NegativeInfinity);
+        new Span<float>(l, queries).Clear();
+
+        for (int key = 0; key < keys; key += KeyTile)
+        {
+            int count = Math.Min(KeyTile, keys - key);
+            PackKeys(shape.KeysOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, kTile);
+            PackValues(shape.ValuesOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, vTile, padded);
+            for (int row = 0; row < queries; row += Rows)
+            {
+                int rows = Math.Min(Rows, queries - row);
+                for (int panel = 0; panel < count; panel += Width)
+                    MatMulTile.Multiply<V>(q + row * shape.QueryStride, shape.QueryStride, kTile + panel * size, Width, p + panel, KeyTile, rows, size, add: false);
+                for (int i = 0; i < rows; i++)
+                {
+                    shape.Score<V>(p + i * KeyTile, sequence, head, first + row + i, key, count);
+                    OnlineSoftmax<V>(p + i * KeyTile, count, ref m[row + i], ref l[row + i], o + (row + i) * padded, padded);
+                }
+                for (int panel = 0; panel < padded; panel += Width)
+                    MatMulTile.Multiply<V>(p, KeyTile, vTile + panel, padded, o + row * padded + panel, padded, rows, count, add: true);
+            }
+        }
+
+        float factor = shape.Mask.HeadFactor(head);
+        for (int row = 0; row < queries; row++)
+        {
+            float* result = o + row * padded;
+            Softmax.Scale<V>(result, size, l[row] == 0f ? 0f : factor / l[row]);
+            new ReadOnlySpan<float>(result, size).CopyTo(new Span<float>(context + row * contextStride, size));
+        }
+    }
+
+    /// <summary>p = exp(s − m'), in place; m, l and o are brought up to the new maximum.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void OnlineSoftmax<V>(float* s, int count, ref float m, ref float l, float* o, int size) where V : struct, ISimd<V>
+    {
+        float max = MathF.Max(m, Softmax.Max<V>(s, count));
+        float sum = Softmax.ExpSum<V>(s, count, max, s);
+        if (max != m && l != 0f)
+        {
+            float rescale = MathF.Exp(m - max);
+            l *= rescale;
+            Softmax.Scale<V>(o, size, rescale);
+        }
+        m = max;
+        l += sum;
+    }
+
+    /// <summary>K (count, D) → panels of 32 keys (D, 32); the last panel is filled up with zeros.</summary>
+    private static void PackKeys(float* keys, nint stride, int count, int size, float* tile)
+    {
+        for (int first = 0; first < count; first += Width, tile += Width * size)
+            PackedMatrix.Pack(keys + first * stride, stride, Math.Min(Width, count - first), size, tile);
+    }
+
+    /// <summary>V (count, D) → (count, padded), zeros beside D.</summary>
+    private static void PackValues(float* values, nint stride, int count, int size, float* tile, int padded)
+    {
+        for (int row = 0; row < count; row++, values += stride, tile += padded)
+        {
+            new ReadOnlySpan<float>(values, size).CopyTo(new Span<float>(tile, padded));
+            new Span<float>(tile + size, padded - size).Clear();
+        }
+    }
+}

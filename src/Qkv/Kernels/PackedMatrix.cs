@@ -1,0 +1,126 @@
+namespace Qkv.Kernels;
+
+/// <summary>
+/// The parameters of a linear map y = W·x + b, laid out for <see cref="MatMulTile"/>: panels of 32 output features, each
+/// (K, 32) with the features of one input side by side. Several maps of the same input may be joined (Q, K and V are);
+/// each joined map starts a new panel, so that one of them can be computed alone. Features that fill up a panel are zero.
+/// A map that is an embedding table as well (the tied decoder of a masked language model) is not held twice: its panels are
+/// packed while they are used.
+/// </summary>
+internal sealed unsafe class PackedMatrix
+{
+    private readonly AlignedBuffer? _panels; // (maps, panels, K, 32)
+    private readonly EmbeddingTable? _table; // (columns, K)
+    private readonly AlignedBuffer _bias; // (maps, panels, 32)
+
+    /// <param name="maps">How many maps are joined.</param>
+    /// <param name="columns">Output features of each.</param>
+    /// <param name="inner">Input features K.</param>
+    public PackedMatrix(int maps, int columns, int inner) : this(maps, columns, inner, null)
+    {
+    }
+
+    private PackedMatrix(int maps, int columns, int inner, EmbeddingTable? table)
+    {
+        (Maps, Columns, Inner, _table) = (maps, columns, inner, table);
+        PanelsPerMap = (columns + MatMulTile.PanelWidth - 1) / MatMulTile.PanelWidth;
+        if (table == null) _panels = new AlignedBuffer((long)maps * PanelsPerMap * inner * MatMulTile.PanelWidth);
+        _bias = new AlignedBuffer((long)maps * PanelsPerMap * MatMulTile.PanelWidth, zeroed: true);
+    }
+
+    public int Maps { get; }
+
+    public int Columns { get; }
+
+    public int Inner { get; }
+
+    public int PanelsPerMap { get; }
+
+    /// <summary>Bytes held here; a table's own bytes are counted where the table is.</summary>
+    public long Size => ((long)(_panels?.Length ?? 0) + _bias.Length) * sizeof(float);
+
+    /// <summary>A map whose W is the table: the logits of every entry.</summary>
+    public static PackedMatrix Tied(EmbeddingTable table) => new(1, table.Rows, table.Columns, table);
+
+    /// <summary>What the kernel reads, from map <paramref name="firstMap"/> on. Valid as long as this object is reachable.</summary>
+    public PackedView View(int firstMap)
+    {
+        int panel = firstMap * PanelsPerMap;
+        return new PackedView
+        {
+            Panels = _panels == null ? null : _panels.Pointer + (nint)panel * Inner * MatMulTile.PanelWidth,
+            Table = _table?.View() ?? default,
+            Biases = _bias.Pointer + (nint)panel * MatMulTile.PanelWidth,
+            Columns = Columns,
+            Inner = Inner,
+            PanelsPerMap = PanelsPerMap,
+        };
+    }
+
+    public void SetBias(int map, ReadOnlySpan<float> bias) => // (columns)
+        bias.CopyTo(_bias.Span.Slice(map * PanelsPerMap * MatMulTile.PanelWidth, Columns));
+
+    /// <summary>Packs the rows of W, which is (columns, K) as checkpoints store it, that make up one panel.</summary>
+    public void SetPanel(int map, int panel, ReadOnlySpan<float> rows) // (≤ 32, K)
+    {
+        fixed (float* source = rows)
+            Pack(source, Inner, rows.Length / Inner, Inner, _panels!.Pointer + ((nint)map * PanelsPerMap + panel) * Inner * MatMulTile.PanelWidth);
+    }
+
+    /// <summary>Packs all of W (columns, K) and the bias (columns), which may be empty.</summary>
+    public void Set(int map, ReadOnlySpan<float> w, ReadOnlySpan<float> bias)
+    {
+        const int width = MatMulTile.PanelWidth;
+        for (int panel = 0; panel < PanelsPerMap; panel++)
+        {
+            int rows = Math.Min(width, Columns - panel * width);
+            SetPanel(map, panel, w.Slice(panel * width * Inner, rows * Inner));
+        }
+        if (!bias.IsEmpty) SetBias(map, bias);
+    }
+
+    /// <summary>Transposes rows (count ≤ 32, inner), <paramref name="stride"/> apart, into a panel (inner, 32), with zeros beside the last row.</summary>
+    public static void Pack(float* rows, nint stride, int count, int inner, float* panel)
+    {
+        const int width = MatMulTile.PanelWidth;
+        if (count < width) new Span<float>(panel, inner * width).Clear();
+        // Sixteen inputs at a time: a cache line of each row is read once, and the lines written stay in the first cache.
+        for (int start = 0; start < inner; start += 16)
+        {
+            int end = Math.Min(start + 16, inner);
+            for (int row = 0; row < count; row++)
+            {
+                float* source = rows + row * stride;
+                for (int i = start; i < end; i++) panel[(nint)i * width + row] = source[i];
+            }
+        }
+    }
+}
+
+/// <summary>A <see cref="PackedMatrix"/> as a kernel sees it.</summary>
+internal unsafe struct PackedView
+{
+    public float* Panels; // (panels, K, 32) or null
+    public EmbeddingView Table; // where Panels is null
+    public float* Biases; // (panels, 32)
+    public int Columns;
+    public int Inner;
+    public int PanelsPerMap;
+
+    /// <summary>Whether <see cref="Block"/> packs into scratch.</summary>
+    public readonly bool NeedsScratch => Panels == null;
+
+    public readonly float* Bias(int panel) => Biases + (nint)panel * MatMulTile.PanelWidth;
+
+    /// <summary>Inputs k … k + depth of a panel: (depth, 32), in place or packed into <paramref name="scratch"/>.</summary>
+    public readonly float* Block(int panel, int k, int depth, float* scratch)
+    {
+        const int width = MatMulTile.PanelWidth;
+        if (Panels != null) return Panels + ((nint)panel * Inner + k) * width;
+        float* rows = stackalloc float[width * depth];
+        int first = panel * width, count = Math.Min(width, Columns - first);
+        for (int row = 0; row < count; row++) Table.Read(first + row, k, depth, rows + row * depth);
+        PackedMatrix.Pack(rows, depth, count, depth, scratch);
+        return scratch;
+    }
+}
