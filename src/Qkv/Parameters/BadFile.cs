@@ -1,0 +1,27 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace Qkv.Parameters;
+
+/// <summary>The one form of every refusal: the file, then one sentence that names the thing and the way out.</summary>
+internal static class BadFile
+{
+    public static InvalidDataException Because(string file, string reason, Exception? cause = null) =>
+        new($"{file}: {reason}", cause);
+
+    [DoesNotReturn]
+    public static void Throw(string file, string reason) => throw Because(file, reason);
+
+    /// <summary>Text from a file, short and printable enough for a message.</summary>
+    public static string Quote(string? text)
+    {
+        // Long enough for every real tensor name; a hostile one does not flood the terminal.
+        const int Longest = 120;
+        if (text is null)
+        {
+            return "null";
+        }
+
+        string cut = text.Length > Longest ? text[..Longest] + "…" : text;
+        return $"'{string.Concat(cut.Select(c => char.IsControl(c) ? '?' : c))}'";
+    }
+}

@@ -1,0 +1,108 @@
+using System.Text.Json;
+
+namespace Qkv.Parameters;
+
+/// <summary>The fields of a config.json, read with their type: what is missing or of another type is refused by name.</summary>
+internal readonly struct ConfigFields(JsonElement root, string file)
+{
+    /// <summary>A whole number within [lowest, highest]; the default, where there is one, stands for a missing or null field.</summary>
+    public int Integer(string name, int lowest, int highest, int? whenMissing = null)
+    {
+        if (!TryGet(name, out JsonElement value))
+        {
+            return whenMissing ?? throw Bad(name, "missing", $"a whole number from {lowest} to {highest}");
+        }
+
+        return value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) && number >= lowest && number <= highest
+            ? number
+            : throw Bad(name, Found(value), $"a whole number from {lowest} to {highest}");
+    }
+
+    /// <summary>A number within [lowest, highest].</summary>
+    public double Number(string name, double lowest, double highest, double whenMissing)
+    {
+        if (!TryGet(name, out JsonElement value))
+        {
+            return whenMissing;
+        }
+
+        return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out double number) && number >= lowest && number <= highest
+            ? number
+            : throw Bad(name, Found(value), $"a number from {lowest} to {highest}");
+    }
+
+    public bool Flag(string name, bool whenMissing)
+    {
+        if (!TryGet(name, out JsonElement value))
+        {
+            return whenMissing;
+        }
+
+        return value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean() : throw Bad(name, Found(value), "true or false");
+    }
+
+    public string? Text(string name)
+    {
+        if (!TryGet(name, out JsonElement value))
+        {
+            return null;
+        }
+
+        return value.ValueKind == JsonValueKind.String ? value.GetString() : throw Bad(name, Found(value), "a text");
+    }
+
+    /// <summary>A text that is one of a few.</summary>
+    public string? Choice(string name, ReadOnlySpan<string> supported)
+    {
+        string? text = Text(name);
+        return text is null || supported.Contains(text) ? text : throw Bad(name, BadFile.Quote(text), string.Join(", ", supported!));
+    }
+
+    public IReadOnlyList<string> Texts(string name)
+    {
+        if (!TryGet(name, out JsonElement value))
+        {
+            return [];
+        }
+
+        return value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String)
+            ? [.. value.EnumerateArray().Select(item => item.GetString()!)]
+            : throw Bad(name, Found(value), "a list of texts");
+    }
+
+    /// <summary>An object whose keys are the numbers 0 to n-1 in any order, as their texts in order; null where missing or empty.</summary>
+    public IReadOnlyList<string>? Numbered(string name)
+    {
+        if (!TryGet(name, out JsonElement value))
+        {
+            return null;
+        }
+
+        if (value.ValueKind != JsonValueKind.Object)
+        {
+            throw Bad(name, Found(value), "an object from label numbers to label texts");
+        }
+
+        SortedDictionary<int, string> labels = [];
+        foreach (JsonProperty entry in value.EnumerateObject())
+        {
+            labels[int.TryParse(entry.Name, System.Globalization.NumberStyles.None, null, out int id) ? id : -1] =
+                entry.Value.ValueKind == JsonValueKind.String ? entry.Value.GetString()! : throw Bad($"{name}.{entry.Name}", Found(entry.Value), "a text");
+        }
+
+        bool numbered = labels.Count == 0 || (labels.First().Key == 0 && labels.Last().Key == labels.Count - 1);
+        return !numbered ? throw Bad(name, "other keys", "the numbers from 0 to n - 1, each once") : labels.Count == 0 ? null : [.. labels.Values];
+    }
+
+    /// <summary>Refuses a field that asks for something that is not there, unless it has the value that asks for nothing.</summary>
+    public bool IsEmpty(string name) =>
+        !TryGet(name, out JsonElement value) || (value.ValueKind == JsonValueKind.Object && !value.EnumerateObject().Any());
+
+    public InvalidDataException Bad(string name, string found, string supported) =>
+        BadFile.Because(file, $"{name} is {found}; supported: {supported}.");
+
+    private static string Found(JsonElement value) => BadFile.Quote(value.GetRawText());
+
+    private bool TryGet(string name, out JsonElement value) =>
+        root.TryGetProperty(name, out value) && value.ValueKind != JsonValueKind.Null;
+}

@@ -1,0 +1,33 @@
+namespace Qkv.Parameters;
+
+/// <summary>One stored tensor: its name, the type of its elements, its shape and the file that holds it.</summary>
+/// <param name="Name">The name it is stored under.</param>
+/// <param name="Type">The type of its elements.</param>
+/// <param name="Shape">Its sizes, outermost first; empty for a single number.</param>
+/// <param name="File">The path of the file that holds its elements: the shard, where there are several.</param>
+public sealed record ParameterInfo(string Name, ElementType Type, IReadOnlyList<long> Shape, string File)
+{
+    /// <summary>The number of elements: the product of the sizes.</summary>
+    public long Count => Shape.Aggregate(1L, static (product, size) => product * size);
+
+    /// <summary>A shape as it is written in messages: <c>(200, 32)</c>.</summary>
+    internal static string Describe(IEnumerable<long> shape) => $"({string.Join(", ", shape)})";
+
+    /// <summary>The product of the sizes, or false where it is more than any file can hold.</summary>
+    internal static bool TryCount(IReadOnlyList<long> shape, int elementSize, out long count)
+    {
+        Int128 product = 1;
+        foreach (long size in shape)
+        {
+            product *= size;
+            if (size < 0 || product * elementSize > long.MaxValue)
+            {
+                count = 0;
+                return false;
+            }
+        }
+
+        count = (long)product;
+        return true;
+    }
+}

@@ -1,0 +1,65 @@
+using Microsoft.Win32.SafeHandles;
+
+namespace Qkv.Parameters;
+
+/// <summary>
+/// A file read at given positions, by any number of threads at once. It is not memory-mapped: a mapped file that is cut
+/// short while it is read kills the process, a read past its end is only an error.
+/// </summary>
+internal sealed class PositionedFile : IDisposable
+{
+    private readonly SafeFileHandle _handle;
+
+    public PositionedFile(string path)
+    {
+        Path = path;
+        _handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, FileOptions.RandomAccess);
+        try
+        {
+            Length = RandomAccess.GetLength(_handle);
+        }
+        catch (NotSupportedException e)
+        {
+            _handle.Dispose();
+            throw BadFile.Because(path, "it is not a regular file.", e);
+        }
+    }
+
+    public string Path { get; }
+
+    /// <summary>The length when it was opened; a file that became shorter since is noticed by <see cref="Read"/>.</summary>
+    public long Length { get; }
+
+    /// <summary>Fills the destination with the bytes from <paramref name="offset"/> on.</summary>
+    /// <exception cref="InvalidDataException">The file ends before the destination is full.</exception>
+    public void Read(long offset, Span<byte> destination)
+    {
+        while (!destination.IsEmpty)
+        {
+            int read = RandomAccess.Read(_handle, destination, offset);
+            if (read == 0)
+            {
+                BadFile.Throw(Path, $"it ends at byte {offset}, where {destination.Length} more were expected; it is truncated or still being written.");
+            }
+
+            offset += read;
+            destination = destination[read..];
+        }
+    }
+
+    /// <summary>The whole file, of at most <paramref name="limit"/> bytes.</summary>
+    public static byte[] ReadAll(string path, int limit)
+    {
+        using PositionedFile file = new(path);
+        if (file.Length > limit)
+        {
+            BadFile.Throw(path, $"it has {file.Length} bytes, more than the {limit} that such a file may have.");
+        }
+
+        byte[] bytes = new byte[file.Length];
+        file.Read(0, bytes);
+        return bytes;
+    }
+
+    public void Dispose() => _handle.Dispose();
+}
