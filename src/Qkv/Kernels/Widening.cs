@@ -1,7 +1,7 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
 
-namespace Qkv.Parameters;
+namespace Qkv.Kernels;
 
 /// <summary>
 /// Half-width numbers to float32, exactly. The source may be the upper half of the destination's own bytes: element i is
