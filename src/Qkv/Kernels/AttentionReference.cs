@@ -69,39 +69,17 @@ public static unsafe class AttentionReference
                 float* context = outputs.Context + (shape.QueryStarts[sequence] + query) * outputs.ContextStride + head * size;
 
                 // scores = q·Kᵀ / √D
-                for (int key = 0; key < keys; key++) scores[key] = Dot<V>(q, k + key * shape.KeyStride, size);
+                for (int key = 0; key < keys; key++) scores[key] = Elementwise.Dot<V>(q, k + key * shape.KeyStride, size);
                 shape.Score<V>(scores, sequence, head, query, 0, keys);
 
                 // weights = softmax(scores)
                 Softmax.Row<V>(scores, keys, weights);
-                if (shape.Mask.HeadFactors != null) Softmax.Scale<V>(weights, keys, shape.Mask.HeadFactor(head));
+                if (shape.Mask.HeadFactors != null) Elementwise.Scale<V>(weights, keys, shape.Mask.HeadFactor(head));
 
                 // context = weights·V
                 new Span<float>(context, size).Clear();
-                for (int key = 0; key < keys; key++) AddScaled<V>(v + key * shape.KeyStride, weights[key], context, size);
+                for (int key = 0; key < keys; key++) Elementwise.AddScaled<V>(v + key * shape.KeyStride, weights[key], context, size);
             }
         }
-    }
-
-    /// <summary>Σ a[i]·b[i]</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float Dot<V>(float* a, float* b, int count) where V : struct, ISimd<V>
-    {
-        int whole = Simd.Whole<V>(count);
-        V sums = V.Create(0f);
-        for (int i = 0; i < whole; i += V.Width) sums = V.Fma(V.Load(a + i), V.Load(b + i), sums);
-        float sum = V.Sum(sums);
-        for (int i = whole; i < count; i++) sum = float.MultiplyAddEstimate(a[i], b[i], sum);
-        return sum;
-    }
-
-    /// <summary>y += x·factor</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddScaled<V>(float* x, float factor, float* y, int count) where V : struct, ISimd<V>
-    {
-        int whole = Simd.Whole<V>(count);
-        V f = V.Create(factor);
-        for (int i = 0; i < whole; i += V.Width) V.Fma(V.Load(x + i), f, V.Load(y + i)).Store(y + i);
-        for (int i = whole; i < count; i++) y[i] = float.MultiplyAddEstimate(x[i], factor, y[i]);
     }
 }

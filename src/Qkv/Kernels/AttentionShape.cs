@@ -39,7 +39,7 @@ internal unsafe struct AttentionShape
     [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
     public readonly void Score<V>(float* products, int sequence, int head, int query, int first, int count) where V : struct, ISimd<V>
     {
-        Softmax.Scale<V>(products, count, Scale);
+        Elementwise.Scale<V>(products, count, Scale);
         if (Mask.Additive != null) Elementwise.Add<V>(products, Mask.AdditiveRow(sequence, head, query) + first, products, count);
         if (Mask.HiddenKeys != null)
         {

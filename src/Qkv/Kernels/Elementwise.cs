@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace Qkv.Kernels;
 
-/// <summary>Sums of rows.</summary>
+/// <summary>Rows of numbers combined one by one, and their inner product.</summary>
 internal static unsafe class Elementwise
 {
     /// <summary>y = a + b over <paramref name="count"/> numbers; y may be a or b.</summary>
@@ -12,5 +12,46 @@ internal static unsafe class Elementwise
         int whole = Simd.Whole<V>(count);
         for (int i = 0; i < whole; i += V.Width) (V.Load(a + i) + V.Load(b + i)).Store(y + i);
         for (int i = whole; i < count; i++) y[i] = a[i] + b[i];
+    }
+
+    /// <summary>y = max(a, b) over <paramref name="count"/> numbers; y may be a or b.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Max<V>(float* a, float* b, float* y, int count) where V : struct, ISimd<V>
+    {
+        int whole = Simd.Whole<V>(count);
+        for (int i = 0; i < whole; i += V.Width) V.Max(V.Load(a + i), V.Load(b + i)).Store(y + i);
+        for (int i = whole; i < count; i++) y[i] = MathF.Max(a[i], b[i]);
+    }
+
+    /// <summary>x *= factor</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Scale<V>(float* x, int count, float factor) where V : struct, ISimd<V>
+    {
+        int whole = Simd.Whole<V>(count);
+        V f = V.Create(factor);
+        for (int i = 0; i < whole; i += V.Width) (V.Load(x + i) * f).Store(x + i);
+        for (int i = whole; i < count; i++) x[i] *= factor;
+    }
+
+    /// <summary>Σ a[i]·b[i]</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Dot<V>(float* a, float* b, int count) where V : struct, ISimd<V>
+    {
+        int whole = Simd.Whole<V>(count);
+        V sums = V.Create(0f);
+        for (int i = 0; i < whole; i += V.Width) sums = V.Fma(V.Load(a + i), V.Load(b + i), sums);
+        float sum = V.Sum(sums);
+        for (int i = whole; i < count; i++) sum = float.MultiplyAddEstimate(a[i], b[i], sum);
+        return sum;
+    }
+
+    /// <summary>y += x·factor</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddScaled<V>(float* x, float factor, float* y, int count) where V : struct, ISimd<V>
+    {
+        int whole = Simd.Whole<V>(count);
+        V f = V.Create(factor);
+        for (int i = 0; i < whole; i += V.Width) V.Fma(V.Load(x + i), f, V.Load(y + i)).Store(y + i);
+        for (int i = whole; i < count; i++) y[i] = float.MultiplyAddEstimate(x[i], factor, y[i]);
     }
 }

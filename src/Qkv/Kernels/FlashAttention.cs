@@ -123,7 +123,7 @@ public static unsafe class FlashAttention
         for (int row = 0; row < queries; row++)
         {
             float* result = o + row * padded;
-            Softmax.Scale<V>(result, size, l[row] == 0f ? 0f : factor / l[row]);
+            Elementwise.Scale<V>(result, size, l[row] == 0f ? 0f : factor / l[row]);
             new ReadOnlySpan<float>(result, size).CopyTo(new Span<float>(context + row * contextStride, size));
         }
     }
@@ -138,7 +138,7 @@ public static unsafe class FlashAttention
         {
             float rescale = MathF.Exp(m - max);
             l *= rescale;
-            Softmax.Scale<V>(o, size, rescale);
+            Elementwise.Scale<V>(o, size, rescale);
         }
         m = max;
         l += sum;

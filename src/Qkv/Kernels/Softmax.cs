@@ -40,7 +40,7 @@ public static unsafe class Softmax
     {
         float max = Max<V>(x, count);
         float sum = ExpSum<V>(x, count, max, y);
-        Scale<V>(y, count, sum > 0f ? 1f / sum : float.IsNaN(sum) ? sum : 0f);
+        Elementwise.Scale<V>(y, count, sum > 0f ? 1f / sum : float.IsNaN(sum) ? sum : 0f);
     }
 
     /// <summary>max x, or −∞ for an empty row.</summary>
@@ -75,15 +75,5 @@ public static unsafe class Softmax
             sum += y[i];
         }
         return sum;
-    }
-
-    /// <summary>x[i] *= factor</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static void Scale<V>(float* x, int count, float factor) where V : struct, ISimd<V>
-    {
-        int whole = Simd.Whole<V>(count);
-        V f = V.Create(factor);
-        for (int i = 0; i < whole; i += V.Width) (V.Load(x + i) * f).Store(x + i);
-        for (int i = whole; i < count; i++) x[i] *= factor;
     }
 }

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Runtime.InteropServices;
+using Qkv.Kernels;
 
 namespace Qkv.Parameters;
 

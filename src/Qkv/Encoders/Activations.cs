@@ -1,0 +1,138 @@
+using System.Runtime.InteropServices;
+using Qkv.Kernels;
+using Qkv.Parameters;
+using Qkv.Text;
+
+namespace Qkv.Encoders;
+
+/// <summary>
+/// Every intermediate of a forward pass, named and shaped; the trace, the tests and the pass itself all read it. To run, all
+/// layers share one set of buffers; to record, each layer keeps its own, with scores and weights as well.
+/// </summary>
+internal sealed unsafe class Activations
+{
+    private readonly AlignedBuffer _memory;
+    private readonly AlignedBuffer _scratch;
+    private readonly LayerActivations[] _layers;
+
+    private Activations(EncoderConfig config, int tokens, int threads, TokenBatch? recorded)
+    {
+        int c = config.HiddenSize, intermediate = config.IntermediateSize;
+        bool record = recorded != null;
+        Tokens = tokens;
+        _scratch = new AlignedBuffer((long)threads * FlashAttention.ScratchSize(config.HeadSize));
+        if (record) ScoreStarts = Starts(recorded!, config.Heads);
+        long scores = ScoreStarts[^1];
+        long perLayer = (long)tokens * (3 * c + c + c + c + intermediate + c + (record ? 3 * c : 0)) + 2 * scores;
+        _memory = new AlignedBuffer(2L * tokens * c + perLayer * (record ? config.Layers : 1));
+
+        float* next = _memory.Pointer;
+        float* Take(long count)
+        {
+            float* start = next;
+            next += count;
+            return start;
+        }
+
+        long row = (long)tokens * c;
+        EmbeddingSum = Take(row);
+        Embeddings = Take(row);
+        _layers = new LayerActivations[config.Layers];
+        for (int i = 0; i < _layers.Length; i++)
+        {
+            if (i > 0 && !record)
+            {
+                _layers[i] = _layers[0];
+                continue;
+            }
+            _layers[i] = new LayerActivations
+            {
+                Scratch = _scratch.Pointer,
+                QueriesKeysValues = Take(3 * row),
+                Context = Take(row),
+                AttentionSum = Take(row),
+                AttentionOutput = Take(row),
+                Intermediate = Take((long)tokens * intermediate),
+                Output = Take(row),
+            };
+            _layers[i].OutputSum = record ? Take(row) : _layers[i].AttentionSum;
+            if (!record) continue;
+            _layers[i].AttentionProjection = Take(row);
+            _layers[i].FeedForward = Take(row);
+            _layers[i].Scores = Take(scores);
+            _layers[i].Weights = Take(scores);
+            _layers[i].ScoreStarts = (long*)Marshal.UnsafeAddrOfPinnedArrayElement(ScoreStarts, 0);
+        }
+    }
+
+    /// <summary>The most tokens that fit.</summary>
+    public int Tokens { get; }
+
+    /// <summary>Where the scores of each sequence start, when recorded (B + 1).</summary>
+    public long[] ScoreStarts { get; } = [0];
+
+    /// <summary>Word + position + segment (T, C).</summary>
+    public float* EmbeddingSum { get; }
+
+    /// <summary>What enters layer 0: after LayerNorm (T, C).</summary>
+    public float* Embeddings { get; }
+
+    public ReadOnlySpan<LayerActivations> Layers => _layers;
+
+    /// <summary>Buffers to run batches of up to <paramref name="tokens"/> tokens.</summary>
+    public static Activations ToRun(EncoderConfig config, int tokens, int threads) => new(config, tokens, threads, null);
+
+    /// <summary>Buffers that keep everything that the forward pass of this batch computes.</summary>
+    public static Activations ToRecord(EncoderConfig config, TokenBatch batch, int threads) => new(config, batch.Tokens, threads, batch);
+
+    private static long[] Starts(TokenBatch batch, int heads)
+    {
+        long[] starts = GC.AllocateArray<long>(batch.Sequences + 1, pinned: true);
+        for (int sequence = 0; sequence < batch.Sequences; sequence++)
+            starts[sequence + 1] = starts[sequence] + (long)heads * batch.Length(sequence) * batch.Length(sequence);
+        return starts;
+    }
+}
+
+/// <summary>The intermediates of one layer.</summary>
+internal unsafe struct LayerActivations
+{
+    /// <summary>Q, K and V side by side (T, 3·C).</summary>
+    public float* QueriesKeysValues;
+
+    /// <summary>Sequence by sequence (H, L, L); null where flash attention runs.</summary>
+    public float* Scores;
+
+    /// <summary>Like <see cref="Scores"/>.</summary>
+    public float* Weights;
+
+    /// <summary>(T, C): the heads joined.</summary>
+    public float* Context;
+
+    /// <summary>(T, C): after the output projection; null where nothing is recorded.</summary>
+    public float* AttentionProjection;
+
+    /// <summary>(T, C): projection plus the residual, what the first LayerNorm gets.</summary>
+    public float* AttentionSum;
+
+    /// <summary>(T, C): after the first LayerNorm.</summary>
+    public float* AttentionOutput;
+
+    /// <summary>(T, I): after the activation.</summary>
+    public float* Intermediate;
+
+    /// <summary>(T, C): after the second map; null where nothing is recorded.</summary>
+    public float* FeedForward;
+
+    /// <summary>(T, C): feed-forward plus the residual, what the second LayerNorm gets; the memory of <see cref="AttentionSum"/> where nothing is recorded.</summary>
+    public float* OutputSum;
+
+    /// <summary>(T, C): after the second LayerNorm.</summary>
+    public float* Output;
+
+    /// <summary>Where the scores of each sequence start (B).</summary>
+    public long* ScoreStarts;
+
+    /// <summary>Room for each thread of flash attention.</summary>
+    public float* Scratch;
+}

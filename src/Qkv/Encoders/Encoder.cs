@@ -1,0 +1,101 @@
+using Qkv.Parameters;
+using Qkv.Text;
+
+namespace Qkv.Encoders;
+
+/// <summary>What becomes of the last hidden states of some sequences, before their memory is used again.</summary>
+internal unsafe interface IReceiver
+{
+    /// <param name="tokens">Which sequences.</param>
+    /// <param name="hidden">(T, C)</param>
+    void Receive(in TokenSlice tokens, float* hidden);
+}
+
+/// <summary>
+/// Token ids in, hidden states out. Immutable; any number of threads may call it at once. A batch is cut by the token budget, so
+/// memory does not grow with the batch; where it is cut changes no bit of any result.
+/// </summary>
+internal sealed unsafe class Encoder
+{
+    /// <summary>Tokens that one forward pass takes at most (a longer sequence passes alone). Larger ones are no faster.</summary>
+    public const int TokenBudget = 2048;
+
+    private readonly TokenEmbedding _embedding;
+    private readonly EncoderLayer[] _layers;
+    private readonly ActivationPool _pool;
+
+    public Encoder(EncoderConfig config, TokenEmbedding embedding, EncoderLayer[] layers, int threads)
+    {
+        (Config, _embedding, _layers, Threads) = (config, embedding, layers, threads);
+        _pool = new ActivationPool(config, threads);
+    }
+
+    public EncoderConfig Config { get; }
+
+    /// <summary>Threads of the team that a call may use.</summary>
+    public int Threads { get; }
+
+    public TokenEmbedding Embedding => _embedding;
+
+    public ReadOnlySpan<EncoderLayer> Layers => _layers;
+
+    /// <summary>The whole path: ids (T) → embeddings (T, C) → layers → hidden states (T, C), which are returned.</summary>
+    public float* Forward(in TokenSlice tokens, Activations a)
+    {
+        _embedding.Forward(tokens, a.EmbeddingSum, a.Embeddings, Threads);
+        float* hidden = a.Embeddings;
+        for (int i = 0; i < _layers.Length; i++)
+        {
+            _layers[i].Forward(tokens, hidden, a.Layers[i], Threads);
+            hidden = a.Layers[i].Output;
+        }
+        return hidden;
+    }
+
+    /// <summary>Runs a batch in pieces of up to <see cref="TokenBudget"/> tokens and hands each piece to <paramref name="receiver"/>.</summary>
+    public void Forward<TReceiver>(TokenBatch batch, ref TReceiver receiver) where TReceiver : struct, IReceiver
+    {
+        CheckRange(batch);
+        for (int first = 0, end; first < batch.Sequences; first = end)
+        {
+            end = first + 1;
+            while (end < batch.Sequences && batch.Starts[end + 1] - batch.Starts[first] <= TokenBudget) end++;
+            TokenSlice tokens = batch.Slice(first, end - first);
+            Activations activations = _pool.Rent(tokens.Tokens);
+            try
+            {
+                receiver.Receive(tokens, Forward(tokens, activations));
+            }
+            finally
+            {
+                _pool.Return(activations);
+            }
+        }
+        GC.KeepAlive(batch);
+    }
+
+    /// <summary>Runs a batch with the reference attention and keeps everything.</summary>
+    public Activations Record(TokenBatch batch)
+    {
+        CheckRange(batch);
+        Activations activations = Activations.ToRecord(Config, batch, Threads);
+        Forward(batch.Slice(0, batch.Sequences), activations);
+        GC.KeepAlive(batch);
+        return activations;
+    }
+
+    // Ids index tables: one that is out of range must be an error, not a read from somewhere else.
+    private void CheckRange(TokenBatch batch)
+    {
+        Check("token id", batch.Ids, Config.VocabularySize);
+        Check("segment id", batch.TypeIds, Config.TypeVocabularySize);
+        Check("position", batch.Positions, Config.MaxPositions);
+
+        static void Check(string what, ReadOnlySpan<int> numbers, int limit)
+        {
+            foreach (int number in numbers)
+                if ((uint)number >= (uint)limit)
+                    throw new ArgumentException($"{nameof(Encoder)}: {what} {number} is outside 0 … {limit - 1}, which is all that this model has.");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+using Qkv.Text;
+
+namespace Qkv.Encoders;
+
+/// <summary>One layer: attention lets the tokens exchange information, the feed-forward works on each alone; a residual runs around both.</summary>
+internal sealed unsafe class EncoderLayer(SelfAttention attention, Linear projection, Normalization attentionNorm, FeedForward feedForward, Normalization outputNorm)
+{
+    public SelfAttention Attention => attention;
+
+    public Linear Projection => projection;
+
+    public FeedForward FeedForward => feedForward;
+
+    /// <summary>x (T, C) → a.Output (T, C)</summary>
+    public void Forward(in TokenSlice tokens, float* x, in LayerActivations a, int threads)
+    {
+        attention.Forward(tokens, x, a, threads); //                                                        Q, K, V → scores → weights → context
+        Residual.Add(projection, a.Context, tokens.Tokens, x, a.AttentionProjection, a.AttentionSum, threads); // sum = projection(context) + x
+        attentionNorm.Forward(a.AttentionSum, tokens.Tokens, a.AttentionOutput, threads); //                attention_output = LayerNorm(sum)
+        feedForward.Forward(a.AttentionOutput, tokens.Tokens, a, threads); //                               sum = feed_forward(attention_output) + attention_output
+        outputNorm.Forward(a.OutputSum, tokens.Tokens, a.Output, threads); //                               output = LayerNorm(sum)
+    }
+}

@@ -1,0 +1,40 @@
+using Qkv.Kernels;
+
+namespace Qkv.Encoders;
+
+/// <summary>
+/// The second half of a layer, token by token:
+/// <code>intermediate = activation(W1·x + b1)  (T, I);  feed_forward = W2·intermediate + b2  (T, C)</code>
+/// </summary>
+internal sealed unsafe class FeedForward(Linear first, Linear second, Activation activation)
+{
+    public Linear First => first;
+
+    public Linear Second => second;
+
+    /// <summary>x (T, C) → intermediate (T, I), sum = feed_forward + x (T, C)</summary>
+    public void Forward(float* x, int rows, in LayerActivations a, int threads)
+    {
+        first.Forward(x, rows, a.Intermediate, threads, activation);
+        Residual.Add(second, a.Intermediate, rows, x, a.FeedForward, a.OutputSum, threads);
+    }
+}
+
+/// <summary>A linear map with the residual around it.</summary>
+internal static unsafe class Residual
+{
+    /// <summary>
+    /// sum = (W·x + b) + residual. Where the mapped rows are recorded they are kept first and the residual is added after; the
+    /// bits are the same.
+    /// </summary>
+    public static void Add(Linear linear, float* x, int rows, float* residual, float* mapped, float* sum, int threads)
+    {
+        if (mapped == null)
+        {
+            linear.Forward(x, rows, sum, threads, residual: residual);
+            return;
+        }
+        linear.Forward(x, rows, mapped, threads);
+        for (nint i = 0; i < (nint)rows * linear.Outputs; i++) sum[i] = mapped[i] + residual[i];
+    }
+}

@@ -1,0 +1,156 @@
+using Qkv.Kernels;
+using Qkv.Parameters;
+
+namespace Qkv.Encoders;
+
+/// <summary>
+/// An encoder with its task heads, read from a Hugging Face directory. Parameters are prepared once: what is multiplied is packed
+/// for the register tile (Q, K and V as one matrix), what is looked up stays as it is stored, and the file is closed. Immutable.
+/// </summary>
+internal sealed class Model
+{
+    private Model(EncoderConfig config, Encoder encoder, TaskHeads heads, ParameterSet parameters)
+    {
+        (Config, Encoder, Heads) = (config, encoder, heads);
+        ParameterPath = parameters.File.Path;
+        ParameterCount = parameters.File.Parameters.Values.Sum(parameter => parameter.Count);
+        Types = [.. parameters.File.Parameters.Values.Select(parameter => parameter.Type).Distinct().Order()];
+        Ignored = parameters.Ignored;
+    }
+
+    public EncoderConfig Config { get; }
+
+    public Encoder Encoder { get; }
+
+    public TaskHeads Heads { get; }
+
+    /// <summary>The file that the parameters came from.</summary>
+    public string ParameterPath { get; }
+
+    public long ParameterCount { get; }
+
+    /// <summary>The types that the file stores its tensors in.</summary>
+    public IReadOnlyList<ElementType> Types { get; }
+
+    /// <summary>Tensors of the file that nothing uses.</summary>
+    public IReadOnlyList<string> Ignored { get; }
+
+    /// <summary>Bytes of parameters held in memory.</summary>
+    public long Size { get; private init; }
+
+    /// <param name="directory">A Hugging Face directory.</param>
+    /// <param name="threads">Threads of the team that a forward pass may use.</param>
+    /// <exception cref="InvalidDataException">A file is damaged or asks for something that is not supported.</exception>
+    public static Model Load(string directory, int threads)
+    {
+        EncoderConfig config = EncoderConfig.Load(directory);
+        using ParameterFile file = ParameterFile.OpenDirectory(directory);
+        ParameterSet parameters = ParameterSet.Resolve(file, config);
+        var reader = new ModelReader(parameters);
+        Encoder encoder = reader.ReadEncoder(threads);
+        TaskHeads heads = reader.ReadHeads(encoder.Embedding.Words);
+        return new Model(config, encoder, heads, parameters) { Size = reader.Size };
+    }
+}
+
+/// <summary>Reads and packs the parameters of each part, by the names of the family.</summary>
+internal sealed class ModelReader(ParameterSet parameters)
+{
+    private readonly EncoderConfig _config = parameters.Config;
+
+    /// <summary>Bytes packed so far.</summary>
+    public long Size { get; private set; }
+
+    public Encoder ReadEncoder(int threads)
+    {
+        var embedding = new TokenEmbedding(
+            ReadTable("embeddings.word_embeddings.weight"), ReadTable("embeddings.position_embeddings.weight"),
+            ReadTable("embeddings.token_type_embeddings.weight"), ReadNormalization("embeddings.LayerNorm"));
+        var layers = new EncoderLayer[_config.Layers];
+        for (int i = 0; i < layers.Length; i++) layers[i] = ReadLayer($"encoder.layer.{i}.");
+        return new Encoder(_config, embedding, layers, threads);
+    }
+
+    public TaskHeads ReadHeads(EmbeddingTable words) => new()
+    {
+        Pooler = ReadHead("pooler.dense"),
+        MaskedLanguage = parameters.Find("cls.predictions.transform.dense.weight") == null ? null : ReadMaskedLanguage(words),
+        NextSentence = ReadHead("cls.seq_relationship"),
+        Classifier = ReadHead("classifier"),
+        ClassifierKind = TaskHeads.KindOf(_config),
+        Span = ReadHead("qa_outputs"),
+    };
+
+    private EncoderLayer ReadLayer(string layer) => new(
+        new SelfAttention(ReadLinear(layer + "attention.self.query", layer + "attention.self.key", layer + "attention.self.value"), _config.Heads),
+        ReadLinear(layer + "attention.output.dense"),
+        ReadNormalization(layer + "attention.output.LayerNorm"),
+        new FeedForward(ReadLinear(layer + "intermediate.dense"), ReadLinear(layer + "output.dense"), ActivationFunctions.Parse(_config.Activation)),
+        ReadNormalization(layer + "output.LayerNorm"));
+
+    private MaskedLanguageHead ReadMaskedLanguage(EmbeddingTable words)
+    {
+        ParameterInfo decoder = parameters.Require("cls.predictions.decoder.weight");
+        bool tied = decoder.Name == parameters.Require("embeddings.word_embeddings.weight").Name || _config.TieWordEmbeddings;
+        PackedMatrix matrix = tied ? PackedMatrix.Tied(words) : ReadMatrix(["cls.predictions.decoder.weight"]);
+        matrix.SetBias(0, ReadAll("cls.predictions.bias"));
+        return new MaskedLanguageHead(ReadLinear("cls.predictions.transform.dense"), ActivationFunctions.Parse(_config.Activation),
+            ReadNormalization("cls.predictions.transform.LayerNorm"), new Linear(matrix));
+    }
+
+    private Linear? ReadHead(string name) => parameters.Find(name + ".weight") == null ? null : ReadLinear(name);
+
+    /// <summary>One linear map, or several of the same shape and input joined.</summary>
+    private Linear ReadLinear(params ReadOnlySpan<string> names)
+    {
+        PackedMatrix matrix = ReadMatrix([.. names.ToArray().Select(name => name + ".weight")]);
+        for (int map = 0; map < names.Length; map++) matrix.SetBias(map, ReadAll(names[map] + ".bias"));
+        return new Linear(matrix);
+    }
+
+    private PackedMatrix ReadMatrix(string[] names)
+    {
+        ParameterInfo first = parameters.Require(names[0]);
+        int columns = (int)first.Shape[0], inner = (int)first.Shape[1];
+        var matrix = new PackedMatrix(names.Length, columns, inner);
+        // A panel at a time: what is held twice is one panel.
+        var rows = new float[MatMulTile.PanelWidth * inner];
+        for (int map = 0; map < names.Length; map++)
+            for (int panel = 0; panel < matrix.PanelsPerMap; panel++)
+            {
+                int start = panel * MatMulTile.PanelWidth;
+                Span<float> part = rows.AsSpan(0, Math.Min(MatMulTile.PanelWidth, columns - start) * inner);
+                parameters.Read(names[map], (long)start * inner, part);
+                matrix.SetPanel(map, panel, part);
+            }
+        Size += matrix.Size;
+        return matrix;
+    }
+
+    private EmbeddingTable ReadTable(string name)
+    {
+        ParameterInfo info = parameters.Require(name);
+        NumberFormat format = info.Type switch
+        {
+            ElementType.F16 => NumberFormat.Float16,
+            ElementType.BF16 => NumberFormat.BFloat16,
+            _ => NumberFormat.Float32,
+        };
+        var table = new EmbeddingTable((int)info.Shape[0], (int)info.Shape[1], format);
+        if (info.Type == ElementType.F64)
+            parameters.Read(name, 0, System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(table.Bytes));
+        else
+            parameters.ReadBytes(name, 0, table.Bytes);
+        Size += table.Size;
+        return table;
+    }
+
+    private Normalization ReadNormalization(string name) => new(ReadAll(name + ".weight"), ReadAll(name + ".bias"), _config.LayerNormEpsilon);
+
+    private float[] ReadAll(string name)
+    {
+        var numbers = new float[parameters.Require(name).Count];
+        parameters.Read(name, 0, numbers);
+        return numbers;
+    }
+}
