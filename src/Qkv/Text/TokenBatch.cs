@@ -36,6 +36,9 @@ public sealed unsafe class TokenBatch
     /// <summary>Tokens of sequence <paramref name="sequence"/>.</summary>
     public int Length(int sequence) => _starts[sequence + 1] - _starts[sequence];
 
+    /// <summary>Whether token <paramref name="token"/> (of T) is hidden from all queries.</summary>
+    public bool IsHidden(int token) => _hiddenKeys[token] != 0;
+
     /// <summary>Appends a sequence.</summary>
     /// <param name="ids">Token ids (L).</param>
     /// <param name="typeIds">Segment ids (L); empty for all 0.</param>
