@@ -1,0 +1,64 @@
+using System.Text;
+using System.Text.Json;
+
+namespace Qkv.Text;
+
+/// <summary>Reads the text and JSON files of a tokenizer with a bound on their size; whatever is wrong is one InvalidDataException.</summary>
+internal static class TextFile
+{
+    // The largest published tokenizer.json is under 40 MB; ten times that still fits in memory a few times over.
+    private const long LargestFile = 400L << 20;
+
+    // The files read here nest six deep at most; 64 is what System.Text.Json itself allows.
+    private static readonly JsonDocumentOptions s_options = new() { MaxDepth = 64 };
+    private static readonly UTF8Encoding s_strict = new(false, throwOnInvalidBytes: true);
+
+    /// <summary>A UTF-8 file as a string, without a byte order mark.</summary>
+    public static string Read(string path)
+    {
+        byte[] bytes = ReadBytes(path);
+        try
+        {
+            return s_strict.GetString(WithoutMark(bytes));
+        }
+        catch (DecoderFallbackException e)
+        {
+            throw new InvalidDataException($"{path}: expected UTF-8, found an invalid byte at offset {e.Index}.", e);
+        }
+    }
+
+    /// <summary>A JSON file whose root is an object.</summary>
+    public static JsonDocument ReadObject(string path)
+    {
+        byte[] bytes = ReadBytes(path);
+        int skipped = bytes.Length - WithoutMark(bytes).Length;
+        JsonDocument document;
+        try
+        {
+            document = JsonDocument.Parse(bytes.AsMemory(skipped), s_options);
+        }
+        catch (JsonException e)
+        {
+            throw new InvalidDataException($"{path}: not valid JSON: {e.Message}", e);
+        }
+        if (document.RootElement.ValueKind != JsonValueKind.Object)
+        {
+            using (document)
+            {
+                throw new InvalidDataException($"{path}: expected a JSON object, found {document.RootElement.ValueKind}.");
+            }
+        }
+        return document;
+    }
+
+    private static byte[] ReadBytes(string path)
+    {
+        long length = new FileInfo(path).Length;
+        return length <= LargestFile
+            ? File.ReadAllBytes(path)
+            : throw new InvalidDataException($"{path}: {length} bytes; at most {LargestFile} are read.");
+    }
+
+    private static ReadOnlySpan<byte> WithoutMark(ReadOnlySpan<byte> bytes) =>
+        bytes.StartsWith((ReadOnlySpan<byte>)[0xEF, 0xBB, 0xBF]) ? bytes[3..] : bytes;
+}

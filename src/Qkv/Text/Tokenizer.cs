@@ -1,0 +1,327 @@
+using System.Buffers;
+
+namespace Qkv.Text;
+
+/// <summary>What <see cref="Tokenizer.Append(ReadOnlySpan{char}, IBufferWriter{int}, EncodeOptions)"/> wrote and left out.</summary>
+/// <param name="Tokens">Tokens appended, special ones included.</param>
+/// <param name="Dropped">Tokens of the texts that did not fit.</param>
+public readonly record struct Appended(int Tokens, int Dropped)
+{
+    /// <summary>Whether the texts were cut.</summary>
+    public bool Truncated => Dropped > 0;
+}
+
+/// <summary>
+/// The WordPiece tokenizer of BERT-family models: text to ids and back, equal to Hugging Face's Rust tokenizers. Immutable; safe
+/// to use from many threads. Text is any .NET string; lone surrogates are read as U+FFFD, which cleaning drops.
+/// </summary>
+public sealed class Tokenizer
+{
+    // Scratch above this many elements (about 10 MB a thread) is given back after the call that needed it.
+    private const int LargestScratch = 1 << 20;
+
+    [ThreadStatic]
+    private static Scratch? t_scratch;
+
+    private readonly TokenizerParts _parts;
+    private readonly BertNormalizer _normalizer;
+    private readonly WordPiece _wordPiece;
+    private readonly AddedTokens? _asGiven, _normalized;
+    private readonly HashSet<int> _special;
+
+    internal Tokenizer(TokenizerParts parts)
+    {
+        _parts = parts;
+        _normalizer = BertNormalizer.For(parts.Normalizer);
+        _wordPiece = new WordPiece(
+            parts.Vocabulary, parts.IsModelToken, parts.Vocabulary.IdOf(parts.UnknownToken), parts.ContinuationPrefix, parts.LongestWord);
+        _asGiven = Search(token => !token.Normalized, text => text);
+        _normalized = Search(token => token.Normalized, Normalize);
+        _special = [.. parts.Added.Where(token => token.Special).Select(token => token.Id)];
+    }
+
+    /// <summary>Tokens and ids, added tokens included.</summary>
+    public Vocabulary Vocabulary => _parts.Vocabulary;
+
+    /// <summary>The most tokens the model takes, as <c>tokenizer_config.json</c> says; null where it says nothing or no limit.</summary>
+    public int? ModelMaxLength => _parts.ModelMaxLength;
+
+    /// <summary>The switches of the normalizer.</summary>
+    public NormalizerOptions Normalizer => _parts.Normalizer;
+
+    /// <summary>Truncation and padding as stored in <c>tokenizer.json</c>; applied only when passed to an Encode method.</summary>
+    public EncodeOptions StoredOptions => _parts.StoredOptions;
+
+    /// <summary>Id of the token that stands for a word the vocabulary cannot spell.</summary>
+    public int UnknownId => Vocabulary.IdOf(_parts.UnknownToken);
+
+    /// <summary>Id that padding is made of.</summary>
+    public int PadId => _parts.Pad.Id;
+
+    /// <summary>Id of the masked-token symbol, such as [MASK]; null where the vocabulary has none.</summary>
+    public int? MaskId => Vocabulary.TryGet(_parts.MaskToken, out int id) ? id : null;
+
+    /// <summary>
+    /// Reads a Hugging Face directory: <c>tokenizer.json</c> where there is one, else <c>vocab.txt</c> with
+    /// <c>tokenizer_config.json</c>, <c>special_tokens_map.json</c> and <c>added_tokens.json</c>, as far as they are there.
+    /// </summary>
+    /// <exception cref="FileNotFoundException">Neither file is there.</exception>
+    /// <exception cref="InvalidDataException">A file is broken or of a kind that is not supported; says which, what and where.</exception>
+    public static Tokenizer Load(string directory)
+    {
+        string json = Path.Combine(directory, TokenizerJson.FileName), vocabulary = Path.Combine(directory, VocabularyDirectory.FileName);
+        if (File.Exists(json))
+        {
+            return new Tokenizer(TokenizerJson.Read(json, VocabularyDirectory.ReadMaxLength(directory)));
+        }
+        return File.Exists(vocabulary)
+            ? new Tokenizer(VocabularyDirectory.Read(directory))
+            : throw new FileNotFoundException($"{directory}: expected {TokenizerJson.FileName} or {VocabularyDirectory.FileName}, found neither.", json);
+    }
+
+    /// <summary>A text, or a pair of texts, as tokens with everything known about them.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="pair">The second text of a pair.</param>
+    /// <param name="options">How; by default nothing is cut or padded.</param>
+    /// <exception cref="ArgumentException">The options cannot be met, for instance a length below the special tokens' number.</exception>
+    public Encoding Encode(string text, string? pair = null, EncodeOptions options = default)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        EncodingLayout layout = Lay(text, pair, options);
+        return layout.Build(PaddedLength(layout.Length, options));
+    }
+
+    /// <summary>Texts as tokens; with <see cref="Padding.Longest"/> all are padded to the longest of them.</summary>
+    /// <exception cref="ArgumentException">The options cannot be met.</exception>
+    public IReadOnlyList<Encoding> EncodeBatch(IReadOnlyList<string> texts, EncodeOptions options = default)
+    {
+        ArgumentNullException.ThrowIfNull(texts);
+        return EncodeBatch([.. texts.Select(text => (text, (string?)null))], options);
+    }
+
+    /// <summary>Texts and pairs as tokens; with <see cref="Padding.Longest"/> all are padded to the longest of them.</summary>
+    /// <exception cref="ArgumentException">The options cannot be met.</exception>
+    public IReadOnlyList<Encoding> EncodeBatch(IReadOnlyList<(string Text, string? Pair)> texts, EncodeOptions options = default)
+    {
+        ArgumentNullException.ThrowIfNull(texts);
+        EncodingLayout[] layouts = [.. texts.Select(row => Lay(row.Text, row.Pair, options))];
+        int length = PaddedLength(layouts.Length == 0 ? 0 : layouts.Max(layout => layout.Length), options);
+        return [.. layouts.Select(layout => layout.Build(length))];
+    }
+
+    /// <summary>
+    /// The hot path: appends the ids of one text, special tokens included, and allocates nothing once its scratch has grown.
+    /// Of the options, padding and stride do not matter here.
+    /// </summary>
+    /// <exception cref="ArgumentException">The options cannot be met.</exception>
+    public Appended Append(ReadOnlySpan<char> text, IBufferWriter<int> ids, EncodeOptions options = default) =>
+        Append(text, default, isPair: false, ids, null, options);
+
+    /// <summary>The same for a pair of texts, with the segment of each token.</summary>
+    /// <exception cref="ArgumentException">The options cannot be met.</exception>
+    public Appended Append(
+        ReadOnlySpan<char> text, ReadOnlySpan<char> pair, IBufferWriter<int> ids, IBufferWriter<int> typeIds, EncodeOptions options = default) =>
+        Append(text, pair, isPair: true, ids, typeIds, options);
+
+    /// <summary>What the normalizer alone makes of a text; added tokens are not spared.</summary>
+    public string Normalize(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        var normalized = new NormalizedText();
+        _normalizer.Normalize(text, 0, normalized);
+        return normalized.Characters.ToString();
+    }
+
+    /// <summary>Ids as text. Ids that the vocabulary does not have are left out, as a model may have more rows than tokens.</summary>
+    public string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens = true)
+    {
+        var tokens = new List<string>(ids.Length);
+        foreach (int id in ids)
+        {
+            if (Vocabulary.TryGet(id, out string? token) && !(skipSpecialTokens && _special.Contains(id)))
+            {
+                tokens.Add(token);
+            }
+        }
+        return _parts.Decoder.Decode(tokens);
+    }
+
+    private Appended Append(
+        ReadOnlySpan<char> text, ReadOnlySpan<char> pair, bool isPair, IBufferWriter<int> ids, IBufferWriter<int>? typeIds, in EncodeOptions options)
+    {
+        int room = Room(isPair, options);
+        Scratch scratch = TakeScratch(detailed: false);
+        Tokenize(text, scratch.First, scratch.Text);
+        if (isPair)
+        {
+            Tokenize(pair, scratch.Second, scratch.Text);
+        }
+        (int first, int second) = Truncation.Keep(scratch.First.Count, isPair ? scratch.Second.Count : -1, room, options.Truncation);
+        int appended = 0;
+        foreach (TemplatePiece piece in _parts.Template.All(isPair))
+        {
+            ReadOnlySpan<int> tokens = piece.Sequence switch
+            {
+                0 => Cut(scratch.First.Ids, first, options.TruncationSide),
+                1 => Cut(scratch.Second.Ids, second, options.TruncationSide),
+                _ => options.AddSpecialTokens ? piece.Ids.AsSpan() : [],
+            };
+            ids.Write(tokens);
+            if (typeIds is not null && tokens.Length > 0)
+            {
+                typeIds.GetSpan(tokens.Length)[..tokens.Length].Fill(piece.TypeId);
+                typeIds.Advance(tokens.Length);
+            }
+            appended += tokens.Length;
+        }
+        int dropped = scratch.First.Count - first + (isPair ? scratch.Second.Count - second : 0);
+        GiveBack(scratch);
+        return new Appended(appended, dropped);
+    }
+
+    private static ReadOnlySpan<int> Cut(ReadOnlySpan<int> ids, int keep, Side side) => side == Side.Right ? ids[..keep] : ids[^keep..];
+
+    private EncodingLayout Lay(string text, string? pair, in EncodeOptions options)
+    {
+        int room = Room(pair is not null, options);
+        Scratch scratch = TakeScratch(detailed: true);
+        SequenceTokens first = Sequence(text, scratch.First, scratch.Text, options);
+        SequenceTokens? second = pair is null ? null : Sequence(pair, scratch.Second, scratch.Text, options);
+        GiveBack(scratch);
+        (int keepFirst, int keepSecond) = Truncation.Keep(first.Length, second?.Length ?? -1, room, options.Truncation);
+        return new EncodingLayout(_parts, first, keepFirst, second, keepSecond, options);
+    }
+
+    private SequenceTokens Sequence(string text, TokenBuffer tokens, NormalizedText normalized, in EncodeOptions options)
+    {
+        int limit = options.WholeText ? int.MaxValue : options.MaxLength ?? int.MaxValue;
+        tokens.Limit = options.TruncationSide == Side.Right ? limit : int.MaxValue;
+        Tokenize(text, tokens, normalized);
+        return new SequenceTokens(text, tokens, options.TruncationSide == Side.Left ? limit : int.MaxValue);
+    }
+
+    /// <summary>Tokens of the texts that fit beside the template's; int.MaxValue without a limit.</summary>
+    private int Room(bool isPair, in EncodeOptions options)
+    {
+        options.Validate();
+        if (options.MaxLength is not { } most)
+        {
+            return int.MaxValue;
+        }
+        int added = _parts.Template.Added(isPair, options.AddSpecialTokens);
+        int single = _parts.Template.Added(isPair: false, options.AddSpecialTokens);
+        if (most < added)
+        {
+            throw new ArgumentException($"Encode: expected MaxLength of at least the {added} special tokens, got {most}.");
+        }
+        return options.Stride <= Math.Max(0, most - single)
+            ? most - added
+            : throw new ArgumentException($"Encode: expected Stride of at most {Math.Max(0, most - single)} (MaxLength {most} less {single} special tokens), got {options.Stride}.");
+    }
+
+    private int PaddedLength(int longest, in EncodeOptions options)
+    {
+        int length = options.Padding switch
+        {
+            Padding.None => 0,
+            Padding.Longest => longest,
+            _ => options.PadTo ?? options.MaxLength ?? ModelMaxLength
+                ?? throw new ArgumentException("Encode: expected a length to pad to (PadTo, MaxLength or the model's), got none."),
+        };
+        return options is { Padding: not Padding.None, PadToMultipleOf: > 0 and int multiple }
+            ? checked((length + multiple - 1) / multiple * multiple)
+            : length;
+    }
+
+    /// <summary>Added tokens are split off the text as given; what is between them is normalized and made into words.</summary>
+    private void Tokenize(ReadOnlySpan<char> text, TokenBuffer tokens, NormalizedText normalized)
+    {
+        int search = 0, taken = 0;
+        while (_asGiven is not null && _asGiven.TryNext(text, ref search, taken, out AddedMatch match))
+        {
+            TokenizePiece(text, taken, match.Start, tokens, normalized);
+            Add(match.Id, text[match.Start..match.End], match.Start, match.End, tokens);
+            taken = match.End;
+        }
+        TokenizePiece(text, taken, text.Length, tokens, normalized);
+    }
+
+    private void TokenizePiece(ReadOnlySpan<char> text, int start, int end, TokenBuffer tokens, NormalizedText normalized)
+    {
+        if (start >= end || tokens.IsFull)
+        {
+            return;
+        }
+        normalized.Clear();
+        _normalizer.Normalize(text[start..end], start, normalized);
+        ReadOnlySpan<char> characters = normalized.Characters;
+        ReadOnlySpan<int> sources = normalized.Sources;
+        int search = 0, taken = 0;
+        while (_normalized is not null && _normalized.TryNext(characters, ref search, taken, out AddedMatch match))
+        {
+            Words(taken, match.Start, text, normalized, tokens);
+            bool aligned = normalized.Aligned;
+            Add(match.Id, characters[match.Start..match.End],
+                aligned ? sources[match.Start] : 0, aligned ? WordPiece.EndOf(text, sources[match.End - 1]) : 0, tokens);
+            taken = match.End;
+        }
+        Words(taken, characters.Length, text, normalized, tokens);
+    }
+
+    private void Words(int start, int end, ReadOnlySpan<char> original, NormalizedText normalized, TokenBuffer tokens)
+    {
+        if (start < end)
+        {
+            ReadOnlySpan<int> sources = normalized.Aligned ? normalized.Sources[start..end] : [];
+            _wordPiece.Tokenize(normalized.Characters[start..end], sources, original, tokens);
+        }
+    }
+
+    private static void Add(int id, ReadOnlySpan<char> written, int start, int end, TokenBuffer tokens)
+    {
+        if (!tokens.IsFull)
+        {
+            tokens.Add(id);
+            if (tokens.Detailed)
+            {
+                tokens.Describe(written.ToString(), start, end);
+            }
+            tokens.Word++;
+        }
+    }
+
+    private AddedTokens? Search(Func<AddedToken, bool> which, Func<string, string> form)
+    {
+        // Of two that look the same once normalized, special ones come first.
+        AddedToken[] tokens = [.. _parts.Added.Where(which).OrderBy(token => token.Special ? 0 : 1)];
+        return tokens.Length == 0 ? null : new AddedTokens(tokens, form);
+    }
+
+    private static Scratch TakeScratch(bool detailed)
+    {
+        // Taken out of its slot while in use: a buffer writer of the caller may tokenize, too.
+        Scratch scratch = t_scratch ?? new Scratch();
+        t_scratch = null;
+        scratch.Text.Aligned = scratch.First.Detailed = scratch.Second.Detailed = detailed;
+        scratch.First.Clear(LargestScratch);
+        scratch.Second.Clear(LargestScratch);
+        return scratch;
+    }
+
+    private static void GiveBack(Scratch scratch)
+    {
+        scratch.Text.Trim(LargestScratch);
+        scratch.First.Clear(LargestScratch);
+        scratch.Second.Clear(LargestScratch);
+        t_scratch = scratch;
+    }
+
+    private sealed class Scratch
+    {
+        public NormalizedText Text { get; } = new();
+
+        public TokenBuffer First { get; } = new();
+
+        public TokenBuffer Second { get; } = new();
+    }
+}

@@ -1,0 +1,115 @@
+namespace Qkv.Text;
+
+/// <content>
+/// The tables as one constant: dropped, nonspacing and punctuation ranges, combining classes, lower case, decompositions; how they
+/// are packed is told by the static constructor that reads them.
+/// </content>
+internal static partial class UnicodeData
+{
+    private const string Packed =
+        "ZXoNXJ3FlfdzZp57L/cSQsi3MTXR+BVrrfGzVqtp9bd+ba3d7W7XbXdr2127WxtC3le5l2jWIEFCCCGEEIKEEIKEEERCEBEJIRQRkSQEEQkSREQg" +
+        "BJEQRLwhV97/f4BU99Xf859zzsycmTnnzJmZSy6zgrSosCeXzrSaPY4FVrVYt1gTV1qBUPty+xZbuZMn1MSK9TOsC6KUdfRKq7tV6ZPLXXEdN1tL" +
+        "fhc9oQMTml+aWu+8T1v6hu3K3qRuVJYS/G897FkxN8x6yqkdGEVfbS1Z9FvP3UHLtApSStk3qo2y5EeWshwuh2U7g+UK627Lod3WPLlCfmw5xCFa" +
+        "2dYSsa0Z5G0lDtahlbYU2rkhX2Lda4VYt1r3KqdoHSQzpupdllPYdqXR9ycLI1q/sbQzxPVHSzuUzHA8KosxtrJ+hIlCnwO0UuJ0KH3p/2ClPNaf" +
+        "NOpEyyJxqDA909LismZZRx2qxKWuUFfIEvmpKKfb0h6PdZPaJZZXOcRjudRpEY25KCdH0S6XW1srQu7XKyxlK8tpLQ8KkSs1DKPugrlsjH63S0s6" +
+        "+BnK6cACbKmT2126yTED5gmeWKC2iPX7JQW2/ou0DIjlcF8pv5RkZdmWw1oku8VaHHa7a5Hnh2qFpbW2llsPwOxaQmCnm63boF+LE2v9vritIcGS" +
+        "HVYxOn3qCA0LPeGyusXaIXZcCG2glyuHtU8kw2PdOfMudQtm+XfqGsxa2/dZIXJ70Az1RwWbyX6xbNd8uRtzuNZp21W0ogOuHxLtQrFY/tnFZk/T" +
+        "AKh6Sml4tDZP7HucbUE64WWR+uVqtks7l+hUUYdD73CscFuh1gJbzcxe7Dxw8OYh2SVXzgx2Xu64XC+D0WwrGKayrSoHVtWsHTfIbdSN/38Adyuh" +
+        "ex7Vf7JuDDkr6s6ZS62XlARb67W1wQn3B0u+zFTWtfoh61HbIRGOV8XqsYN2ijVoyw/kF+ohmBFRcK3nLSVtItHiVI5Cce4SfY99n/zUNcOqdC5w" +
+        "z4GHgpdIqFyw9RVyJCjkcVnq3q7nrdRXykWHVrLG2io3qdlViBy3Dg5DgP4Ro8ecEdmi1H9YwdYzjoDSv5blCMpb5GbrDzPCZJ1+QcLkgljNe0Wa" +
+        "xL3gKhUCY8J6OzAlRCUWLpejg4laZ4ZWmQ5rhZWlrTMO612xllrJKug6a43zfue/6gK3Mxw77gW9Qh63bWsmnP+E4y9Wpm2Ny/w/K7+oQ4vsCwki" +
+        "L4n1M9ttte8V68zd9gls47m9Ahqhe3qytE6J2KDlvUkZSw9Ke5JVvQhyfufQFF3VpEzkNGbdO6VmSqVM0/2gz363nNEryB29sklZ3DdsNaXJ+niS" +
+        "doB2cAJTdTJd99mUVo/AwUgJiFBrplihYs0SK0ys2SJzxJoryAPWfGUtUNZCsS5T1qQeZc1+2EXyCkGqsZausC7HThLre5ckYl0p1lVmPK7A/vb4" +
+        "pyXMWvaUEwaYnjKNgSr1rSZXW1cvsb7by5Rqyh6X7DK94m/x/7tEv2xx/k24DOOqoF5jbNrvRiiNCvnu+JdKNT3o9BLVtxpMre0nlivMctvfGu+/" +
+        "jGT1/4frZfILsn4l1m+euiRbZ7nD5U8gZuqnV0lkqF77c+hebGzN75T8yIqG9hdBb0CyeRHRA9pM0s3iPjRbgwQq7n8EddKBWZa6LPdSy4185Q7G" +
+        "1I7R61sn3T850dPTxEOWe56LAXlaVtjfDRmv5Zplua+bXhqseKe477ZcM8T9gOVKpzWUNRXtfwtdHCwONHeBtCGuu2RN57etyzD+cMor2CFX94pz" +
+        "OtS/5b4mh7H0ZIAr09Vh9H7X0XJpcGT9XkHed/9+Sa8U2NZHU/F+ZjL25RP5swTxNIAid69cCYW/xJeqLPcR9Foc1is/hsevtdxPWi6cBOfMiqZW" +
+        "wDh1mljtldst9xg68ERY9KKTS3NOLg1Hw2npZvMdDI+UEOPDXlluJmz0IBfvm57/Jx7LfZfl/rHlFsv1d5j8CnHfZ7l+brlxJD5tpCX4MNQ/mIC5" +
+        "DEPZ0HtCGHSu502Li2KKFyy31xDPWO7t0FucCUvdgw5nkK6kbrmcohFt61P47JS4XViRPRnIS2DfVPrz8OVormYhHpyT6+Ye2ReGtYUzn1iucvnp" +
+        "Iln5wgJZudAlK69fqHDaKeXCdSFsgVI3iQzDF0oFibzCo1rBVbs0xuBd4WWkemRZwaGB/7ZTvGOyTlAHYjcb7CO118jtKe4A5a9qKnaKvD7d53Wc" +
+        "s1PE1AiH0MKM+cZ0f87Enmr/t9Kt1Bx+pCc7VHNKq2WuUteLxCiF2oUiH+6XqT61jL6T+2VqxFjq38TKLdgySh3guJibcoucEZfI32Odj0Dvejb/" +
+        "Hx0mK2e7ZeWNIrPcM5RaLOKd0hTCAbCQGKVnyR6ZtVRWPh6m1A04uu4QXOxcSoXerNTvr5Unh+ZfK0fXXCcAJ6HZ8bjs6bQfd8qs9DBocX1fJm76" +
+        "gQbUqEeVopUDkQqd/ytIQmc58QVNfaDDbBUaCnpp0LfkSkIxpxRutbAZthTQZGEzJqV1uAoYopPVIZBOcAHjpvEBQPmzaB14kUZJiKYNfnTTLFm6" +
+        "DBMrcS6S296bebM8+eTkogfz2KrhbsDxPJwFxnZlxth+U1Vp6Ir9MhUx8IcEwN2i1NOwNJSrE+cFEbdyplJ7aaRZS5R6cNKXcftt+iRkcqzG7Q5G" +
+        "hdOj1FzUpTqgONNgqsFog5Cjbc520s0G8w0enSmI7VkivwMTa5oO7Z8OmuPgJ2uj0x2XYbhXX8O1d2Wn+3p5/KBcLY8flWB5bEaoPDbLJY8FKXns" +
+        "85BbERInZb6sPDkfrt5TIMAnL5M7PvlSrpIHNs86Kiog33hETcj6YFHR6kVgjNoAjFVbgHFqG+7ZcepdI/nKQ8nXwHh1AZigXjLyL4z8nJGfN/Jv" +
+        "YIBYddbD2k9N7WemttfUngEmoqWG/EMjP2XkHxl5r2l/ErUBOWLmdtTDuf3Vw7m9bXSeMG3e93BuG80c3jCSN422t4y2d0zL14z8oJEfMvIjZm4H" +
+        "TO1eU/uKqd1navebORwyc9th5DuN/GUj32fab4WGBLUbdMBYoMqMFa03ga5R71GzPgG6ztgwVl/0kD5MbZrWblBcV6LmzBvVu6CT9TbQzViRqBS9" +
+        "FXSLsUC6ad9u2mdqeqfT2CFb00fdxhq5+h3QfWYm+ZojDhj75Gv6a8BYptDoGTJ6ijV9PaJo1VJ9FPSYoqRMfwmJX72OcSsNPQFaVLXRE6Opp1bT" +
+        "73GaFq7XR9ArwWg+jjXaqlkzBlI1rd2i30Rtmv4atmrTjIQMTZt36DcgzzI6u8xMcvRRj0P1a/q9QNPCg/oQ5EWasTRsrFeiD0O/3+ipMHoCmlFX" +
+        "penfaJsxWaPfxMxj7I/NPOmdOPtAMOfJXgn2l2aeXFGifRrYqHfR8qZ9s2mfau9H+1bN+Ey3OXq7Zsxk2PuCOXPOMMs+Z2Z+EGPlGj19Rk++0TNg" +
+        "9BTajPkhzegqtjn6iJlzqf05cEy/Ciw3OseNznKbu2Bc7zD0+4beBqw0OittenNCb6EvbO6RGJvRWGt/Ztb4iucqle3YyXiwT3lmqhLHZtCj9jHP" +
+        "91SacwfoNgf1JzgZIccdjNUYJ/1Y66Afxx20ZKUDltQTjl6PS3S1Yx+LGGevJ0R0LTgUceCCRNeDQ5EALlT0cXChSpc7twSjw7jjBPtVOjcHO6js" +
+        "mAcPzjL7YhDiSh8OQlw5uUcmHNwj5U7G87iD8VzqpMfHHLA5dB0KfpC6znseFLXqAFS8o74ULuBtBEGbk47McDJMm500QaoTG1gPO7cFh4kucb7v" +
+        "CYMj7K+C6Ig3gA32+0F0+jZgwLmLG9ZJx0W79nDDOj9hODm3G/kHRr7TyE8Z+WYjP2bkW438JLeJk6Fb4Txq2mwwbbgZx41hK5007ISTW6PaecS0" +
+        "4ayrnK8bPSZcnSZZuRgGDU6TGF2v0EFYk1YFLiaHQee7Hpeqd3EOCS7Oodb1NtOyCyPqUtd5WnvMeYhFueuMR8Fszv0oVKXrnJkBtqKuBg13xLgO" +
+        "0h3FLgbDiHOHJ1HJCyIvKBw3yhtys4wqj8SGuFR58CG3qPlZOKOyMNiiPOhbXAC4oojv7wrATXVgb2vEeP/QpUIWqSuzwQeXAzydgFl9gNkDgLlD" +
+        "aHOD37TpYhs/4LJxQGgc7mzuJP7ek81foFL0jeqGfJx216fbSi3NsW2c96hdXAzZ/CLADeV2sJIce6mSbnuBur0fsjvb0Pi+bjbOcDjU/cOQPTwE" +
+        "uN1vL1QIVmhucDyCdJoFYZrqtGciraWArlbNNtNaErBWNdoaCTzTZgLvAK2zXOiZ7WKCy4D0uGq3mbLZotG0SNF5NtN0H/Vqam+DdlFJugDYhAiE" +
+        "lipqqXbxoKi3eVDEO5ggK0G3qgAwXZfaTPCjNhM8V9mphoy80sgDNg+BWkPHOvKV8vwLrpn/Kuqhhbhy/hbl3JdhmWheSNskjFekD2GL63H+L8RF" +
+        "dvbVKlYewxkkf094RNS6laKevQPfbaL+8ypRv1v0F+XChnEvnTUlV5D9SslcreygZd/pqdHjLG5JV+j/1eVOpTfJHcoVKqYi+KrnlV7qU3Ij3olX" +
+        "wAJLcYtCiLpd177wrUZboOp7SjnmiHbNQcS5Z/RgFWcF8fsh7lR4SAL+SnhTQtQvWcHLlcspyvdHpSL/062WXDFbySPocAda3YjvKnwL0fiRVVj8" +
+        "J/OUPAmVv8X3L/h+he9xWOeh5Yq3cgmBhzATPQf0ZZUOFYjkPacqkltvIpKZqjqSmSrG+1fQtZHMV3Hej3mmRO7GBoz3vhv8qOgGdHgUgeI1+TWS" +
+        "+TXJy7OxKZIJIMX7Ec/zyJd5Hnp5VrdFsmWG932eKpE4+XWm9xvu4c7IIyyywWHDdoNDuOR6T/J8j2Tyyfd+yPM9ElldF3rfDv6p6KHIDShUkZez" +
+        "G45kNi32MgmNRDIJlXg5h9FIJqEyL89efyTP3govE1ggkgmsysw22rSs8R7jncXLlFPrPWFWjDuFrkctDoEE7xEUqt7LkyzBy5PsuPdgMFfMhNNk" +
+        "eqeY3s3e14CpXpwuuhX0T0Sng/kJQtn7HmoyvbRwp7Fttpl9l5cnb46Xd7AeLxNmnpcJs9/7KmoLzJgDXp7LhV6ey0Nenu/FXnPCGsuWGh+MmfWU" +
+        "cz3aD514zFVAKYoAOAirwKGI9p2luWu8B1jEgoPV68DB6nE+nuH1Xp7hCb4vzDpfM/RZQ/M8T/LtpZe9aKlTQGOFLWCwwjQfZ9BmLJru46razaoy" +
+        "fXvMmnHk6Gzfac8MeNm7i0Wu77zHLboPC0ORj3Z3ih5Awzuxch+Ph0Ev70ZFvt30s5c3gxLfWzzpjbfLfDxB/cY65abNuGlT6aPPJ7z0ebWPnorx" +
+        "wVO6FqPDIHG+XSzqfR+bQ92328MD02du4j7eMhp9jNtkI2nymfupj3eTFh+PyjTfdmCbsVWGj7bq8PE4zfLt4S3Jx4M0x8eDtNvH2eT6eD/qM23y" +
+        "TZt+H4/iAh/vUAM+Hq2Fvq30rY834mIz4oiPkVRqvNBu5LW+/WY9tEgVxlWq7JmtToeqjOLxOOHjgVwdxR0TE3WSq41CfGG1UdgeWC04LDoBHIrj" +
+        "4GaKTgKHogkcjqwUcChaosweS4viHtNtUZuC4ZyMqPfoow5w2BhZ4FB0gXOKzgGHogccYikPHIp+aLlLdAG03IXIjjqMeeVF8V7bH8VcUxDFN8Cg" +
+        "kRRFHeZlJuoCJ1oS9RaLUXCYaBk4FH5wmGgFOBQBcJhoFTgU0WsPc6I1UIWcEIjiHq+KMu+nta/z8hJl7vhRvOdWRDEuA0ZSFfU698PaXg5XE7WP" +
+        "RSw4DFcHDkU8OAzXAA5FIjgM1wgORfLa/Ry1GQpRpK7dGXwrtnzUKQ+KdHC3i24HhyIT3DLkOXAossH9EDsAHIpccLOwA8DNwk5Zy4taZxSjI3st" +
+        "Z9odBZ+j1WZq74s6Ru354KB2AByKQnBQOwQORTE4qB0Bh6IUHLSPgYP24rW8U49E8U5dupZXv7EoxnP5WkbmeBQjs3ItJRNR23EFy1xVgStL1irc" +
+        "cHQ26GvgaTDXYT7gMFgeOAjzwf07PA0OZ/PgqnFcW4dW+WHNYdBoMAIGvUbBodcYOAj94NBrHBx6la6qwVhlq6oxVjloNKgAg16V4NCrCtw1WsWG" +
+        "x6BdXHg02sWDRrsEMGiXCA7tksChXdMqXtaaV9UynkGjXSsYtGsDh3bt4CDsAIdZdILDLLLD49ArJzwWvXJBo0EeGPTKB4deBeAgLASHXkXgzIob" +
+        "FFdcr7jiBmVWXK/MihuUWXG9MituUGbF9exVGZ6AXlXh8ehVDRoNasCgVy049KoDB2E9OPRqAIde0eGt6BUT3oJesaDRIA7MdbRGK3slgOP6w9O4" +
+        "/vBUrh801w+G6wfH9YNDu9TwbrRLC8c1VaeDRrsMMGiXCQ7tssBBmA0Os8gBh4tFX3i2UnoAeJ3SQyiuUXoEBSZYGM4bcFF4PxQWg0bfEjBQWAoO" +
+        "CsvAQVgODgorwKFXIJxX7YnwfG7n1QVsELM6n71iwaFXHDgI48GhVwI406vL9OLt288R1Xh4n6EHDT1g6GFD40quhsMDwJFw3sT7w+NxAR8I54W8" +
+        "JzwZ2BeepLXOXF2h/gPLXl2u/iB2NrhrNonYOeCvI5ELybKNIPIguYZEPiT/7hS7AILfIg0Orh4XaBha7RdoGAZnNIyANxpGITEaxiAxGvyQUMM4" +
+        "BNRQvLqOcyhZXcs5lIIzGsrAGw3lkBgNFZAYDZWQUEMVBNQQHRFHDTERsdQQC85oiANvNMRDYjQkQGI0JEJCDUkQUEPh6gFqKFrdTw3F4IyGEvBG" +
+        "QykkRkMZJEZDOSTUUAEBNQTgK2iYgK+gITqiYFJDTET+pIZYSIyGOEiMhnhIqCEBAmhQgdUt9O/qNkZFRJdCLxUT0co0HdGpNopS8REd4BKAaH48" +
+        "AtGuGiPSgU0RfJw1R+A9p1oi0nDpjo/Qqvh5ZvzUiEGjKi2iG53TIwaMqsyIfnBZQKjqwQwQERF8BfZEFBqaEdofkYOOlwf+j6jvjQOW+Ncg5CN6" +
+        "GPIRJuQxzVC4DgUu2uURg9BZAeYZrCYil6sxmqPXFHMbr+Hb8mfj/1fUSj/g3jGoLI1gkJZFROP8KY/wU1sFCtw/ayPaUVMXAXOo6gjmqBpUQHPs" +
+        "mkomxTVInip+DdKQSljD9Je6hqaIX3cQ74yEdXjfSub/aN0Ukay5/GZ4HMkhIklz+W0ReBnrdiCWX2wUlqxh/s9e08ScuAbvXpW7pk5Ektdp/mxt" +
+        "Yzn+Z22pjKGyGNkWvFrNKYoSFVYSNUfdWha1RDmL1oqaUQZwlqy9XUnqc3ipZD2HN1rucwuVtDzHB9xzlyt33POQpQJ0+vOQZT2/QNVulK+CQTc9" +
+        "H6zuy38eR+FG+Zr35Y3yJYoFrRAtaGOXEVB6lNQ4qcDzLhUcsw6Prdh1kKWA0qmkMkhlrlum5jSDcncSugCunnUrVJ3EgayTeGC2FBssWedSq0dA" +
+        "rh4ljBH86+6RI7cKvkOhStXvlnO4DOzi7+A7CdsJWwmbCbSsbCCYP1NwbT58z+BDOMqfUT6F7w94Mv4Kk/tn0Hi46sdRPoTyEZQ/Q/kAyntQ3rtA" +
+        "Zcg+vhVdM5Usg/Q6fN/H90N8t+K7E9/d+O7Ddz++B/E9iu8XGO2fUD6B798w2tPQ9t+gEb56NUovymdR0kT0Cn2qo4XjXaZVaAHY0EJCEaFYbP65" +
+        "4sWtWoYOaZH0d23+ag9q9CCgZz/Y3AKHSDV/4m/B9pBWwtA3qBjmn6vitqAibgJs4WlA/SZASi8qshsAhbWAkqNsx79T5RxG7UgRwL+HCrYDSptR" +
+        "0bEb0HQRmosPQN/xHYDiN1EbuwvQTVUxn6M2ewjs4CuAguOQTRwBlLWBzegAlfQ2oKIfbA7XMfEaoGMnoCIbFcf3QelgJiA7HdDaxIpyQA3HSIsH" +
+        "9HzGuRzjnDlkUiEgYSMgZQyDT3AGHS9y9t9AVv4FoL+FttoJiMYhJS3loGqjoT5wBu3qRsAmdgPqMtgtGpBAO+fgzJJutmsaoSFol55C/lGIFq86" +
+        "h9rizzn4Zq6S002iliHOPnk3YOQim3AGxzmDugTOuQyQ9hEUlFQCKjmX+lfReGiUFuphRRrNmcT1UmkTJ9RAu/h7WVsIquwQqK5GQNIwFDTSFRkb" +
+        "aDBaqP4DyOIrAANvgI3OA9VcAqqfXsj8CGx+K6jsrYBkRk7mHkAn5zxcA1neeYbZaUDLW9OOT3kZteOMsIz1gIKzaDd+grbaxwDhJIuTaHEGSBft" +
+        "PHqWrshA4/gG1OYzVFoYtiWf04idgKyPGSrNDIF8xmQ2IJUBlzqBdjU0XSPd3Z3PubwPGMxl2KZzgcbEVF+dAijMYajUsAlXXjwAtp0GazrFMcoA" +
+        "jaNUxViL46I7NwFix2hJRmwWG4/S9vGpnO4ZWq0H4M8EjG3iDBgRZS+xYj/dvZ7Bv4fep2uLusH20ZfVOTQTNY/Tq/UnGVdH6NUsrjyRVuOOSuRi" +
+        "Bs/ATP5jkBVtATu+C33T67l76ugeerrjVQ7EqfUlA2pjqYU+6uYfbuuy0aOOlixN5A5lqIydB9vKTdx2gL7kfsv/lFqoNC+d6tm4j0bMTKMlOdN0" +
+        "hlTue0wAb3P2DJoKjhvLUGnr5yq5fxMJ5Vx5EoO/lbHRzUlmUVUF80YhjTjQiNoMDlT6FVaZN8i/q3JtzQcZ7Z+wLzdJ0Tg3Cd0zwn1ek8t9ydDz" +
+        "05xJ7XR3FqOTUDpIkzCRtX2JioCff7rkTHOOc88U0FvvEGjOQDW3JAMujU5JT3ZoGXgJB2PFCVvLIOO+lds+nU4pi2EIMHn0E9IICXRtJadW3Y+0" +
+        "nnES0HxYa2njtmp6RdsyuoGbhBBHGB7mz9p07RBXHsNkmZILqOcMmpkesgh1jN3ibYCurZQlcYFxgJyXGM8MHxNDTQzMAgZXFz2Y0cVA4p6pYnbs" +
+        "5h4MvMMK2qCVhq2nK0rMhqArGhnyIy+xyQYGPyGBEOB6Rwh9hPhLkMfIzuMeLLjAZMkkk0koYtZrHGAFg6Gji/HXyRxGSDoFyOJxksqNWF3JnXKY" +
+        "G5b/gKG8FNDJcOxgFoine5q5ozqYvQf6MOSGvR7EaResm1LMKN5L070C6OGG7SDVTyN2MGz9NGIp937d9uksYMxZs5HdaMkR5sQWQgWTVnEAY3R+" +
+        "wfgjlDIsii4liuHPeB4xA4/S2M1ki2nxIlo8uZ3GZgL1M6GMfAAo58YeZdQNEca5ict4TJRV0GWlbMzzLYMbcYhHh59prp1n40ACXcuE18mkMJBJ" +
+        "io4q20GXcfckbqOjCGXmNCD0beGpwWBtJlTGcQZ0VBu3UM/XgDwG6xjTQ88gK87SFTx647mPxnhy9tNHXdzENYSRKsYpoZMwyhM7QMgmm0BqgG4c" +
+        "phtTXmOFScivMCx4bKckMw6Y/rsZ8u3cM6mECabNbMLoN9gV3TydvyrlvyohbPwM0H/RwbOCviSc6UAIfBkXLPJ10gwEwxfokTqoHlBxLa6HcXP+" +
+        "wPVssIpucf0CN/oW18/xOmlxPYF3BqqfmCGqosW1As/9FtcP8dxvcV1ncLnB7xv8gcHJ2hUGcZMD3mnouwzebfAnBu8ztfcbfNBIHjb0zw39C0P/" +
+        "o6H/yeCvDT5h8Dd48xrNoy2uZbhTG7oZGo7dgKsmLn73hqrgG2JwYZ+Db94ue+qPHkN47+MB4AhTyh10Uab+hJAzplTIYlEhi0SHLpotOmzRXNFz" +
+        "Fs0XPW/RQtELFi36tdJ5vEvm4yHkyhO0ceUTg/METYPzZe5RxGhs3jzEMyGaUN3ugvP2girMBqQS4vcAMnYDOjMBtbsAY4T2xPk4IerQIzoD7OjL" +
+        "85j+ASWEgQZUlLBJG9kkQiplE+mg+gjpudRCqoHg57WscSeoUsLEZvStTyNL6NxB9YRMVlSkgionxBLat8/j3p+GPEJtCqCMkEcY2wboIXRfovoI" +
+        "SW+6eKbMhfpksEWE/BLIMkglE/q3Aiq20BqkBpJooaRpWWoilW7mJBNoREI0IYbQvokzJRQQkgj9GwAJ8VRFyh/HVRKSaYjaAP85z4ugKqMBiYSU" +
+        "GK5tPW1FaP0GTfoTMclGNq4jFBBiCWMXAf5xwNBLaDIYCxjwg00i+L8GpF8ATIwBhmNhzlZC9Sht8OVcnqZUesGJ1HKemglJBP8woHgUFT2k2gjV" +
+        "nwFySfXHQEvhOVAphOEv2GQIUHgWPYY/n6aySOUR4ghVZ6chLxoKEkmV9wOSCRVn5nLRqEg47eSVE1RpH6dBKCTEEfzN/GdOvVTVgnbVhJyP5sAz" +
+        "PZD1EDInaNM0VIzz2j3IiXcQhr6ht0hldc/lE4BDfgqo/ARwPEBvsUkm2aw6KKjo5NQ6AKWEEkI5ofM0KcJIO5dAKkAqmzD+EWCUUEMoIhS2cQmn" +
+        "KGvlaC30whsYY4zU+Ie0LqnhD7joZjqvBLXl71MV2SJW5F3gzmsClUBoPMn1kir1o2L4OGdFmNiLvo0N7FHHcd+j375Ck/F36eQxUG2ECW7xcYJp" +
+        "N8zapk9gzvFmhjdl4++wguCv5VJJlWyH+nzqq6/h4KzI/CsHrwYMJKO2gFQCa3OqGCqjDOojlFVyfhWM4nLqi6cH32T8jTAFlVEWzZW/weg8z2mQ" +
+        "yi+lIV6fhma/g1GHdoExXukO0QHneEk4SPcQCilrKgLEEFJeA0STKiGVRpgopBGH0C2XFcUFXMwB9h2icfaDis/nVjuDJvmvchvsA3T38iFBSMul" +
+        "vhwumjBCmBhk1iNVupfuJrRls0kjdmghU9DIR+gbsxtUXwufghkMBkIOofQYrzgvMwgJXXWc39uA9h0MR8J4P4OVVB+pfsLxFMYQIbCN+giNyYyc" +
+        "M6jN2sqKEo6WBKr+EO/ZpEo+ZgLYTIoPiTjCMO9cMT3zuHvm8RmO2gy+OrIIzbxEZxOOb5w7BY2E8TjOmT0CL9F0pAY+ZcbkfW0ihj6PMVkP0N7F" +
+        "DLeZLptAwI3wcZZFSCTbGpjDSEST4ougsghphCr+qjFwgRub0OWfwx3Kgb7ivekrsCUE/2lG54h53IJNbKdDh0ElkG0mVc8baPI5jtZG+30Bqm0Q" +
+        "0PI5FZxiQu7gFZtPj1KyZUwoY32oHeadsJZUoAfQT6h+nxdI3tHLPwNbwLdVJqnqnTBx64f0QjfYiS4qaGHSJ5XNFF7FZ1ouYYCZq52Q8jFqkwgd" +
+        "eYDaD7hX20HFnwb0karkmVxDqppQROhkOizlbyg9pMbaAIOnAO2tHJdsFanBD6m+BZBOWSFlBYREQjsvsyN8XGTzmTHWxGB4HxUDhDxCNR+KSU2g" +
+        "og+wHZtkEAJ5vKnyOZJItvY4p0bIIKQb6hhnSmh5j7UNgJh6aiabQ2roXUBjI5N5Ha32DiCZbG0tBydU8ErcUcNQIeSeYPYmlbkd50c5nzwN/KEi" +
+        "8xiNTeg4TEtWcJXldHIpZ8BXZdPrHJwweogWKqZS3qTzeffJPEhjE1qL6PMayFJeBXX8ABdzki9r8/TN5VGUw7kQBt/jvZhUx256etc0tGeyXRrN" +
+        "Tujhj0S1yYzdaubxrdwQxfzh6Ch3z2Yah0dvTgKoLv5oV57FW/gR3owIJRtZkUZZJUM5lY+BOEYJoZCQyit71QZupgpeRGJov2hAHCF5PYd8k/tt" +
+        "nD8ljs9GjzFA5peAwOu88RAaz89mZuBvgmTTPwMV/wn/RfnHgJJB1E4c4pXp89n83Wc2bwBURYgnVA/M5jtK/T8=";
+}

@@ -1,0 +1,180 @@
+using System.Text.Json;
+
+namespace Qkv.Text;
+
+/// <summary>
+/// Reads a tokenizer from <c>vocab.txt</c> and the settings beside it, as transformers' BertTokenizer does: every setting may be
+/// missing and then has BERT's value.
+/// </summary>
+internal static class VocabularyDirectory
+{
+    public const string FileName = "vocab.txt";
+
+    private const string ConfigurationName = "tokenizer_config.json";
+
+    // Classes of transformers that read vocab.txt exactly as BertTokenizer does.
+    private static readonly string[] s_classes =
+        ["Bert", "DistilBert", "Electra", "MobileBert", "SqueezeBert", "ConvBert", "LayoutLM", "Lxmert", "RetriBert", "VisualBert", "PreTrained"];
+
+    /// <summary><c>model_max_length</c>, or null where it is missing, null, or larger than any sequence (transformers writes 1e30).</summary>
+    /// <exception cref="InvalidDataException">The file is broken.</exception>
+    public static int? ReadMaxLength(string directory)
+    {
+        using JsonDocument? document = Open(directory, ConfigurationName, out JsonField root);
+        return document is null ? null : MaxLength(root);
+    }
+
+    /// <exception cref="InvalidDataException">A file is broken or says something that is not supported.</exception>
+    public static TokenizerParts Read(string directory)
+    {
+        string path = Path.Combine(directory, FileName);
+        using JsonDocument? configuration = Open(directory, ConfigurationName, out JsonField settings);
+        using JsonDocument? map = Open(directory, "special_tokens_map.json", out JsonField names);
+        Check(settings);
+
+        string[] lines = Vocabulary.ReadLines(path);
+        var modelTokens = new HashSet<string>(lines, StringComparer.Ordinal);
+        var added = new SortedDictionary<int, AddedToken>();
+        ReadAdded(directory, settings, added);
+        string Name(string key, string usual) => Token(settings, key) ?? Token(names, key) ?? usual;
+        string unknown = Name("unk_token", "[UNK]"), cls = Name("cls_token", "[CLS]"), sep = Name("sep_token", "[SEP]");
+        string pad = Name("pad_token", "[PAD]"), mask = Name("mask_token", "[MASK]");
+
+        Vocabulary vocabulary = Join(path, lines, modelTokens, added);
+        int Required(string token) => vocabulary.TryGet(token, out int id)
+            ? id
+            : throw new InvalidDataException($"{path}: the vocabulary has no token {Vocabulary.Quote(token)}, which is needed.");
+        Required(unknown);
+        Template template = Template.Bert((cls, Required(cls)), (sep, Required(sep)));
+        foreach (string special in (string[])[unknown, cls, sep, pad, mask, .. Additional(settings), .. Additional(names)])
+        {
+            // Settings of the token that added_tokens_decoder gives stay; a special token the vocabulary lacks is of no use.
+            if (vocabulary.TryGet(special, out int id))
+            {
+                added[id] = added.TryGetValue(id, out AddedToken? known) ? known with { Special = true } : new AddedToken(special, id, Special: true);
+            }
+        }
+        return new TokenizerParts
+        {
+            Vocabulary = vocabulary,
+            IsModelToken = modelTokens.Contains,
+            Normalizer = new(
+                HandleChineseCharacters: Setting(settings, "tokenize_chinese_chars")?.Boolean() ?? true,
+                StripAccents: Setting(settings, "strip_accents")?.Boolean(),
+                Lowercase: Setting(settings, "do_lower_case")?.Boolean() ?? true),
+            Template = template,
+            Added = [.. added.Values],
+            Decoder = new("##", cleanUp: true),
+            Pad = new PadToken(vocabulary.TryGet(pad, out int padId) ? padId : 0, pad, 0),
+            UnknownToken = unknown,
+            MaskToken = mask,
+            ModelMaxLength = configuration is null ? null : MaxLength(settings),
+        };
+    }
+
+    /// <summary>The lines, and behind them the tokens that were only added.</summary>
+    private static Vocabulary Join(string path, string[] lines, HashSet<string> modelTokens, SortedDictionary<int, AddedToken> added)
+    {
+        var tokens = new List<string>(lines);
+        foreach ((int id, AddedToken token) in added)
+        {
+            if (id == tokens.Count && !modelTokens.Contains(token.Content))
+            {
+                tokens.Add(token.Content);
+            }
+            else if (id >= tokens.Count || tokens[id] != token.Content)
+            {
+                throw new InvalidDataException($"{path}: the added token {Vocabulary.Quote(token.Content)} has id {id}, but the vocabulary has {(id < tokens.Count ? Vocabulary.Quote(tokens[id]) : $"{tokens.Count} tokens")} there.");
+            }
+        }
+        return new Vocabulary([.. tokens]);
+    }
+
+    private static void Check(JsonField settings)
+    {
+        if (settings.File is null)
+        {
+            return;
+        }
+        if (settings["tokenizer_class"] is { IsNull: false } name)
+        {
+            string given = name.String();
+            string family = given.EndsWith("TokenizerFast", StringComparison.Ordinal) ? given[..^13]
+                : given.EndsWith("Tokenizer", StringComparison.Ordinal) ? given[..^9]
+                : given;
+            if (!s_classes.Contains(family))
+            {
+                throw new InvalidDataException($"{name.File}: {name.Path} is {Vocabulary.Quote(given)}, which is not supported with vocab.txt; supported are BertTokenizer and its namesakes.");
+            }
+        }
+        if (settings["do_basic_tokenize"].Boolean(true) is false)
+        {
+            throw settings["do_basic_tokenize"].Wrong("true, as other word splitting is not supported");
+        }
+    }
+
+    private static void ReadAdded(string directory, JsonField settings, SortedDictionary<int, AddedToken> added)
+    {
+        using JsonDocument? document = Open(directory, "added_tokens.json", out JsonField plain);
+        if (document is not null)
+        {
+            foreach ((string token, JsonField id) in plain.Members())
+            {
+                Add(new AddedToken(token, id.Integer(), Normalized: true), id);
+            }
+        }
+        if (Setting(settings, "added_tokens_decoder") is { IsNull: false } decoder)
+        {
+            added.Clear();   // The newer form says all that the older file does.
+            foreach ((string key, JsonField token) in decoder.Members())
+            {
+                int id = int.TryParse(key, out int value) && value >= 0 ? value : throw token.Wrong("an id as its name");
+                bool special = token["special"].Boolean(false);
+                Add(new AddedToken(
+                    token["content"].String(), id, special, token["single_word"].Boolean(false), token["lstrip"].Boolean(false),
+                    token["rstrip"].Boolean(false), token["normalized"].Boolean(!special)), token);
+            }
+        }
+
+        void Add(AddedToken token, JsonField place)
+        {
+            if (!added.TryAdd(token.Id, token))
+            {
+                throw new InvalidDataException($"{place.File}: {place.Path}: id {token.Id} is given twice.");
+            }
+        }
+    }
+
+    private static IEnumerable<string> Additional(JsonField root) =>
+        Setting(root, "additional_special_tokens") is { IsNull: false } list ? list.Elements().Select(Content) : [];
+
+    private static string? Token(JsonField root, string key) => Setting(root, key) is { IsNull: false } token ? Content(token) : null;
+
+    /// <summary>A token is a string, or an object with its content and how to look for it.</summary>
+    private static string Content(JsonField token) =>
+        token.Element.ValueKind == JsonValueKind.Object ? token["content"].String() : token.String();
+
+    private static JsonField? Setting(JsonField root, string key) => root.File is null ? null : root[key];
+
+    private static int? MaxLength(JsonField root)
+    {
+        JsonField field = root["model_max_length"];
+        if (field.IsNull)
+        {
+            return null;
+        }
+        bool isLength = field.Element.ValueKind == JsonValueKind.Number && field.Element.TryGetDouble(out double length) && length >= 1;
+        return !isLength ? throw field.Wrong("a number of tokens")
+            : field.Element.TryGetInt32(out int value) ? value
+            : field.Element.GetDouble() is var whole && whole > int.MaxValue ? null
+            : (int)whole;
+    }
+
+    private static JsonDocument? Open(string directory, string name, out JsonField root)
+    {
+        string path = Path.Combine(directory, name);
+        JsonDocument? document = File.Exists(path) ? TextFile.ReadObject(path) : null;
+        root = document is null ? default : new JsonField(document.RootElement, path, "");
+        return document;
+    }
+}
