@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 
 namespace Qkv.Parameters;
@@ -86,15 +87,18 @@ internal readonly struct ConfigFields(JsonElement root, string file)
         SortedDictionary<int, string> labels = [];
         foreach (JsonProperty entry in value.EnumerateObject())
         {
-            labels[int.TryParse(entry.Name, System.Globalization.NumberStyles.None, null, out int id) ? id : -1] =
-                entry.Value.ValueKind == JsonValueKind.String ? entry.Value.GetString()! : throw Bad($"{name}.{entry.Name}", Found(entry.Value), "a text");
+            bool plain = entry.Name is "0" or not ['0', ..];
+            int key = plain && int.TryParse(entry.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id) ? id : -1;
+            labels[key] = entry.Value.ValueKind == JsonValueKind.String
+                ? entry.Value.GetString()!
+                : throw Bad($"{name}[{BadFile.Quote(entry.Name)}]", Found(entry.Value), "a text");
         }
 
         bool numbered = labels.Count == 0 || (labels.First().Key == 0 && labels.Last().Key == labels.Count - 1);
         return !numbered ? throw Bad(name, "other keys", "the numbers from 0 to n - 1, each once") : labels.Count == 0 ? null : [.. labels.Values];
     }
 
-    /// <summary>Refuses a field that asks for something that is not there, unless it has the value that asks for nothing.</summary>
+    /// <summary>Whether a field asks for nothing: it is missing, null or an empty object.</summary>
     public bool IsEmpty(string name) =>
         !TryGet(name, out JsonElement value) || (value.ValueKind == JsonValueKind.Object && !value.EnumerateObject().Any());
 
