@@ -11,6 +11,12 @@ internal static class BadFile
     [DoesNotReturn]
     public static void Throw(string file, string reason) => throw Because(file, reason);
 
+    public static InvalidDataException Because(string file, string tensor, string reason) =>
+        Because(file, $"tensor {Quote(tensor)} {reason}");
+
+    [DoesNotReturn]
+    public static void Throw(string file, string tensor, string reason) => throw Because(file, tensor, reason);
+
     /// <summary>Text from a file, short and printable enough for a message.</summary>
     public static string Quote(string? text)
     {

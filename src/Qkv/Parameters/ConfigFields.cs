@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 
 namespace Qkv.Parameters;
@@ -5,7 +6,7 @@ namespace Qkv.Parameters;
 /// <summary>The fields of a config.json, read with their type: what is missing or of another type is refused by name.</summary>
 internal readonly struct ConfigFields(JsonElement root, string file)
 {
-    /// <summary>A whole number within [lowest, highest]; the default, where there is one, stands for a missing or null field.</summary>
+    /// <summary>A whole number within [lowest, highest]; the default, if any, stands for a missing or null field.</summary>
     public int Integer(string name, int lowest, int highest, int? whenMissing = null)
     {
         if (!TryGet(name, out JsonElement value))
@@ -38,7 +39,9 @@ internal readonly struct ConfigFields(JsonElement root, string file)
             return whenMissing;
         }
 
-        return value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean() : throw Bad(name, Found(value), "true or false");
+        return value.ValueKind is JsonValueKind.True or JsonValueKind.False
+            ? value.GetBoolean()
+            : throw Bad(name, Found(value), "true or false");
     }
 
     public string? Text(string name)
@@ -55,7 +58,9 @@ internal readonly struct ConfigFields(JsonElement root, string file)
     public string? Choice(string name, ReadOnlySpan<string> supported)
     {
         string? text = Text(name);
-        return text is null || supported.Contains(text) ? text : throw Bad(name, BadFile.Quote(text), string.Join(", ", supported!));
+        return text is null || supported.Contains(text)
+            ? text
+            : throw Bad(name, BadFile.Quote(text), string.Join(", ", supported!));
     }
 
     public IReadOnlyList<string> Texts(string name)
@@ -70,7 +75,7 @@ internal readonly struct ConfigFields(JsonElement root, string file)
             : throw Bad(name, Found(value), "a list of texts");
     }
 
-    /// <summary>An object whose keys are the numbers 0 to n-1 in any order, as their texts in order; null where missing or empty.</summary>
+    /// <summary>The texts of an object whose keys are the numbers 0 to n-1, in their order; null where missing or empty.</summary>
     public IReadOnlyList<string>? Numbered(string name)
     {
         if (!TryGet(name, out JsonElement value))
@@ -86,15 +91,23 @@ internal readonly struct ConfigFields(JsonElement root, string file)
         SortedDictionary<int, string> labels = [];
         foreach (JsonProperty entry in value.EnumerateObject())
         {
-            labels[int.TryParse(entry.Name, System.Globalization.NumberStyles.None, null, out int id) ? id : -1] =
-                entry.Value.ValueKind == JsonValueKind.String ? entry.Value.GetString()! : throw Bad($"{name}.{entry.Name}", Found(entry.Value), "a text");
+            bool plain = entry.Name is "0" or not ['0', ..];
+            int key = plain && int.TryParse(entry.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id) ? id : -1;
+            labels[key] = entry.Value.ValueKind == JsonValueKind.String
+                ? entry.Value.GetString()!
+                : throw Bad($"{name}[{BadFile.Quote(entry.Name)}]", Found(entry.Value), "a text");
         }
 
         bool numbered = labels.Count == 0 || (labels.First().Key == 0 && labels.Last().Key == labels.Count - 1);
-        return !numbered ? throw Bad(name, "other keys", "the numbers from 0 to n - 1, each once") : labels.Count == 0 ? null : [.. labels.Values];
+        if (!numbered)
+        {
+            throw Bad(name, "an object with other keys", "keys that are the numbers from 0 to n - 1, each once");
+        }
+
+        return labels.Count == 0 ? null : [.. labels.Values];
     }
 
-    /// <summary>Refuses a field that asks for something that is not there, unless it has the value that asks for nothing.</summary>
+    /// <summary>Whether a field asks for nothing: it is missing, null or an empty object.</summary>
     public bool IsEmpty(string name) =>
         !TryGet(name, out JsonElement value) || (value.ValueKind == JsonValueKind.Object && !value.EnumerateObject().Any());
 

@@ -59,7 +59,9 @@ public sealed partial record EncoderConfig
     /// <summary>The number of labels of a classifier: that of <see cref="Labels"/>, else <c>num_labels</c>, else 2.</summary>
     public required int NumLabels { get; init; }
 
-    /// <summary><c>regression</c>, <c>single_label_classification</c>, <c>multi_label_classification</c>, or null where it is not said.</summary>
+    /// <summary>
+    /// <c>regression</c>, <c>single_label_classification</c>, <c>multi_label_classification</c>, or null where it is not said.
+    /// </summary>
     public required string? ProblemType { get; init; }
 
     /// <summary>How positions enter: <c>absolute</c>.</summary>
@@ -68,7 +70,10 @@ public sealed partial record EncoderConfig
     /// <summary>Whether the masked language model's decoder is the word embedding matrix.</summary>
     public required bool TieWordEmbeddings { get; init; }
 
-    /// <summary>The type the parameters were trained or saved in, as PyTorch names it (<c>float16</c>), or null; the file's own types decide.</summary>
+    /// <summary>
+    /// The type the parameters were trained or saved in, as PyTorch names it (<c>float16</c>), or null. It is only a
+    /// remark: the types in the parameter file decide.
+    /// </summary>
     public required string? TorchDtype { get; init; }
 
     /// <summary>Reads <c>config.json</c> of a directory.</summary>

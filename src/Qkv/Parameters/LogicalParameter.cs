@@ -5,4 +5,5 @@ namespace Qkv.Parameters;
 /// <param name="Shape">The shape it must have; a linear map is (out, in).</param>
 /// <param name="StoredNames">The names it may be stored under; two of them in one file are ambiguous.</param>
 /// <param name="TiedTo">Stored names that hold the same numbers, and stand in for it where it is not stored itself.</param>
-internal sealed record LogicalParameter(string Name, IReadOnlyList<long> Shape, IReadOnlyList<string> StoredNames, IReadOnlyList<string> TiedTo);
+internal sealed record LogicalParameter(
+    string Name, IReadOnlyList<long> Shape, IReadOnlyList<string> StoredNames, IReadOnlyList<string> TiedTo);

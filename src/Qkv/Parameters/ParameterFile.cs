@@ -65,7 +65,9 @@ public abstract class ParameterFile : IDisposable
         {
             ".safetensors" => new SafetensorsFile(path),
             ".bin" or ".pt" or ".pth" => new TorchFile(path),
-            _ => throw BadFile.Because(path, "its name ends in none of .safetensors, .index.json, .bin, .pt and .pth, the kinds that Qkv reads."),
+            _ => throw BadFile.Because(
+                path,
+                "its name ends in none of .safetensors, .index.json, .bin, .pt and .pth, the kinds that Qkv reads."),
         };
     }
 
@@ -94,7 +96,7 @@ public abstract class ParameterFile : IDisposable
         ParameterInfo parameter = Locate(name, start, destination.Length);
         if (parameter.Type != ElementType.I64)
         {
-            BadFile.Throw(parameter.File, $"tensor {BadFile.Quote(name)} is {parameter.Type.StoredName()}; I64 was expected.");
+            BadFile.Throw(parameter.File, name, $"is {parameter.Type.StoredName()}; I64 was expected.");
         }
 
         ReadBytes(name, start, MemoryMarshal.AsBytes(destination));
@@ -111,7 +113,9 @@ public abstract class ParameterFile : IDisposable
         int size = Parameters.TryGetValue(name, out ParameterInfo? found) ? found.Type.Size() : 1;
         if (destination.Length % size != 0)
         {
-            throw new ArgumentException($"ReadBytes of '{name}': {destination.Length} bytes are no whole number of elements of {size} bytes.", nameof(destination));
+            throw new ArgumentException(
+                $"ReadBytes of '{name}': {destination.Length} bytes are no whole number of elements of {size} bytes.",
+                nameof(destination));
         }
 
         ReadStored(Locate(name, start, destination.Length / size), start, destination);
@@ -139,7 +143,9 @@ public abstract class ParameterFile : IDisposable
 
         if (start < 0 || start > parameter.Count - count)
         {
-            throw new ArgumentOutOfRangeException(nameof(start), $"Elements {start} to {start + count} of '{name}' were asked for; it has {parameter.Count}.");
+            throw new ArgumentOutOfRangeException(
+                nameof(start),
+                $"Elements {start} to {start + count} of '{name}' were asked for; it has {parameter.Count}.");
         }
 
         return parameter;
@@ -164,7 +170,10 @@ public abstract class ParameterFile : IDisposable
                 ReadDoubles(parameter, start, destination);
                 break;
             default:
-                BadFile.Throw(parameter.File, $"tensor {BadFile.Quote(parameter.Name)} is {parameter.Type.StoredName()}; a parameter must be F32, F16, BF16 or F64.");
+                BadFile.Throw(
+                    parameter.File,
+                    parameter.Name,
+                    $"is {parameter.Type.StoredName()}; a parameter must be F32, F16, BF16 or F64.");
                 break;
         }
     }

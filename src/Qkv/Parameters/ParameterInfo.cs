@@ -10,8 +10,12 @@ public sealed record ParameterInfo(string Name, ElementType Type, IReadOnlyList<
     /// <summary>The number of elements: the product of the sizes.</summary>
     public long Count => Shape.Aggregate(1L, static (product, size) => product * size);
 
-    /// <summary>A shape as it is written in messages: <c>(200, 32)</c>.</summary>
-    internal static string Describe(IEnumerable<long> shape) => $"({string.Join(", ", shape)})";
+    /// <summary>A shape as it is written in messages: <c>(200, 32)</c>; one of absurdly many sizes is cut.</summary>
+    internal static string Describe(IReadOnlyList<long> shape)
+    {
+        const int Longest = 16;
+        return $"({string.Join(", ", shape.Take(Longest))}{(shape.Count > Longest ? ", …" : "")})";
+    }
 
     /// <summary>The product of the sizes, or false where it is more than any file can hold.</summary>
     internal static bool TryCount(IReadOnlyList<long> shape, int elementSize, out long count)

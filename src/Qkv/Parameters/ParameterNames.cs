@@ -28,7 +28,9 @@ public sealed class ParameterNames
     public static ParameterNames For(EncoderConfig config) => config.ModelType switch
     {
         "bert" => ForBert(config),
-        _ => throw new ArgumentException($"There is no name table for model_type '{config.ModelType}'; supported: bert.", nameof(config)),
+        _ => throw new ArgumentException(
+            $"There is no name table for model_type '{config.ModelType}'; supported: bert.",
+            nameof(config)),
     };
 
     /// <summary>
@@ -62,23 +64,24 @@ public sealed class ParameterNames
         Table heads = new(prefix: null);
         heads.AddLinear("cls.predictions.transform.dense", hidden, hidden);
         heads.AddLayerNorm("cls.predictions.transform.LayerNorm", hidden);
-        heads.AddTied("cls.predictions.decoder.weight", config.TieWordEmbeddings ? encoder.StoredNames("embeddings.word_embeddings.weight") : [], config.VocabularySize, hidden);
+        IReadOnlyList<string> words = config.TieWordEmbeddings ? encoder.StoredNames("embeddings.word_embeddings.weight") : [];
+        heads.AddTied("cls.predictions.decoder.weight", words, config.VocabularySize, hidden);
         heads.AddTied("cls.predictions.bias", ["cls.predictions.decoder.bias"], config.VocabularySize);
         heads.AddLinear("cls.seq_relationship", 2, hidden);
         heads.AddLinear("classifier", config.Architectures.Contains("BertForMultipleChoice") ? 1 : config.NumLabels, hidden);
         heads.AddLinear("qa_outputs", 2, hidden);
 
-        return new ParameterNames("bert.", ["embeddings.position_ids", "embeddings.token_type_ids"], encoder.Rows, [.. pooler.Rows, .. heads.Rows]);
+        HashSet<string> buffers = ["embeddings.position_ids", "embeddings.token_type_ids"];
+        return new ParameterNames("bert.", buffers, encoder.Rows, [.. pooler.Rows, .. heads.Rows]);
     }
 
     /// <summary>Whether a stored tensor belongs to the encoder, so that one the table does not know would change its output.</summary>
     internal bool IsInsideEncoder(string stored)
     {
-        string name = WithoutPrefix(stored);
-        return (name.StartsWith("embeddings.", StringComparison.Ordinal) || name.StartsWith("encoder.", StringComparison.Ordinal)) && !_buffers.Contains(name);
+        string name = stored.StartsWith(_prefix, StringComparison.Ordinal) ? stored[_prefix.Length..] : stored;
+        bool inside = name.StartsWith("embeddings.", StringComparison.Ordinal) || name.StartsWith("encoder.", StringComparison.Ordinal);
+        return inside && !_buffers.Contains(name);
     }
-
-    private string WithoutPrefix(string stored) => stored.StartsWith(_prefix, StringComparison.Ordinal) ? stored[_prefix.Length..] : stored;
 
     /// <summary>Rows of the table that share a prefix, which may be absent in a file.</summary>
     private sealed class Table(string? prefix)
@@ -102,7 +105,8 @@ public sealed class ParameterNames
 
         public void Add(string name, params long[] shape) => Rows.Add(new(name, shape, StoredNames(name), []));
 
-        public void AddTied(string name, IReadOnlyList<string> tiedTo, params long[] shape) => Rows.Add(new(name, shape, StoredNames(name), tiedTo));
+        public void AddTied(string name, IReadOnlyList<string> tiedTo, params long[] shape) =>
+            Rows.Add(new(name, shape, StoredNames(name), tiedTo));
 
         public void AddLinear(string name, long outputs, long inputs)
         {

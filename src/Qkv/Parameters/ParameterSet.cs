@@ -21,20 +21,27 @@ public sealed class ParameterSet
         {
             if (Find(parameter.Name) is null)
             {
-                BadFile.Throw(file.Path, $"tensor '{parameter.Name}' is missing (looked for {string.Join(", ", parameter.StoredNames)}); {config.ModelType} with {config.Layers} layers needs it.");
+                BadFile.Throw(
+                    file.Path,
+                    parameter.Name,
+                    $"is missing (looked for {string.Join(", ", parameter.StoredNames)}); " +
+                    $"{config.ModelType} with {config.Layers} layers needs it.");
             }
         }
 
         HashSet<string> encoder = [.. names.Encoder.SelectMany(parameter => parameter.StoredNames)];
         HashSet<string> heads = [.. names.Heads.SelectMany(parameter => parameter.StoredNames.Concat(parameter.TiedTo))];
-        if (file.Parameters.Keys.FirstOrDefault(name => names.IsInsideEncoder(name) && !encoder.Contains(name)) is { } unknown)
+        if (file.Parameters.Keys.Where(names.IsInsideEncoder).FirstOrDefault(name => !encoder.Contains(name)) is { } unknown)
         {
-            BadFile.Throw(file.Parameters[unknown].File, $"tensor {BadFile.Quote(unknown)} is none of {config.ModelType} with {config.Layers} layers; leaving it out would change every vector.");
+            BadFile.Throw(
+                file.Parameters[unknown].File,
+                unknown,
+                $"is none of {config.ModelType} with {config.Layers} layers; leaving it out would change every vector.");
         }
 
         heads.ExceptWith(encoder);
         Heads = [.. file.Parameters.Keys.Where(heads.Contains).Order(StringComparer.Ordinal)];
-        Ignored = [.. file.Parameters.Keys.Where(name => !heads.Contains(name) && !encoder.Contains(name)).Order(StringComparer.Ordinal)];
+        Ignored = [.. file.Parameters.Keys.Except(heads).Except(encoder).Order(StringComparer.Ordinal)];
     }
 
     /// <summary>The file that the parameters are read from; it stays the caller's to dispose.</summary>
@@ -64,7 +71,10 @@ public sealed class ParameterSet
     /// <summary>The stored tensor of a logical name that must be there.</summary>
     /// <inheritdoc cref="Find" path="/exception"/>
     public ParameterInfo Require(string logicalName) =>
-        Find(logicalName) ?? throw BadFile.Because(File.Path, $"tensor '{logicalName}' is missing; the model was saved without the head that it belongs to.");
+        Find(logicalName) ?? throw BadFile.Because(
+            File.Path,
+            logicalName,
+            "is missing; the model was saved without the head that it belongs to.");
 
     /// <summary>Reads elements as <see cref="ParameterFile.Read"/> does, by logical name.</summary>
     public void Read(string logicalName, long start, Span<float> destination) =>
@@ -84,7 +94,10 @@ public sealed class ParameterSet
         List<ParameterInfo> stored = Stored(parameter.StoredNames);
         if (stored.Count > 1)
         {
-            BadFile.Throw(File.Path, $"tensors '{stored[0].Name}' and '{stored[1].Name}' are the same parameter; remove the one that is not meant.");
+            BadFile.Throw(
+                File.Path,
+                $"tensors '{stored[0].Name}' and '{stored[1].Name}' are the same parameter; " +
+                "remove the one that is not meant.");
         }
 
         // A tied decoder stands for a head that the file has: the word embeddings alone are no language model.
@@ -96,7 +109,10 @@ public sealed class ParameterSet
 
         if (stored.Count > 0 && tied.Count > 0 && !SameElements(stored[0], tied[0]))
         {
-            BadFile.Throw(File.Path, $"tensors '{stored[0].Name}' and '{tied[0].Name}' are tied but differ; remove one, or set \"tie_word_embeddings\": false in config.json for a decoder of its own.");
+            BadFile.Throw(
+                File.Path,
+                $"tensors '{stored[0].Name}' and '{tied[0].Name}' are tied but differ; " +
+                "remove one, or set \"tie_word_embeddings\": false in config.json for a decoder of its own.");
         }
 
         return stored.Concat(tied).FirstOrDefault();
@@ -127,12 +143,19 @@ public sealed class ParameterSet
     {
         if (!found.Shape.SequenceEqual(expected.Shape))
         {
-            BadFile.Throw(found.File, $"tensor '{found.Name}' has shape {ParameterInfo.Describe(found.Shape)}; config.json makes it {ParameterInfo.Describe(expected.Shape)}.");
+            BadFile.Throw(
+                found.File,
+                found.Name,
+                $"has shape {ParameterInfo.Describe(found.Shape)}; " +
+                $"config.json makes it {ParameterInfo.Describe(expected.Shape)}.");
         }
 
         if (!found.Type.IsFloat())
         {
-            BadFile.Throw(found.File, $"tensor '{found.Name}' is {found.Type.StoredName()}; a parameter must be F32, F16, BF16 or F64.");
+            BadFile.Throw(
+                found.File,
+                found.Name,
+                $"is {found.Type.StoredName()}; a parameter must be F32, F16, BF16 or F64.");
         }
     }
 

@@ -13,7 +13,7 @@ internal ref struct PickleReader
     private static readonly object Mark = new();
     private static readonly UTF8Encoding StrictUtf8 = new(false, throwOnInvalidBytes: true);
 
-    private readonly string _file;
+    private readonly PickleObjects _objects;
     private readonly ReadOnlySpan<byte> _pickle;
     private readonly List<object?> _stack = [];
     private readonly Dictionary<uint, object?> _memo = [];
@@ -22,7 +22,7 @@ internal ref struct PickleReader
     private PickleReader(ReadOnlySpan<byte> pickle, string file)
     {
         _pickle = pickle;
-        _file = file;
+        _objects = new PickleObjects(file);
     }
 
     /// <summary>The one value that the pickle makes.</summary>
@@ -70,10 +70,10 @@ internal ref struct PickleReader
                 case 'd': MakeDictionary(PopToMark()); break;
                 case 's': SetItems(PopMany(2)); break;
                 case 'u': SetItems(PopToMark()); break;
-                case 'c': Push(Global(Line(), Line())); break;
+                case 'c': Push(_objects.Global(Line(), Line())); break;
                 case '\x93': PushGlobal(PopMany(2)); break;
-                case 'Q': Push(Storage(Pop())); break;
-                case 'R': Reduce(); break;
+                case 'Q': Push(_objects.Storage(Pop())); break;
+                case 'R': Call(); break;
                 case 'b': Build(); break;
                 default:
                     throw Bad($"instruction 0x{instruction:x2} at byte {_position - 1} is none that torch.save writes");
@@ -81,7 +81,7 @@ internal ref struct PickleReader
         }
     }
 
-    private readonly InvalidDataException Bad(string reason) => BadFile.Because(_file, $"its pickle is refused: {reason}.");
+    private readonly InvalidDataException Bad(string reason) => _objects.Bad(reason);
 
     private readonly void CheckProtocol(byte protocol)
     {
@@ -147,7 +147,8 @@ internal ref struct PickleReader
 
     private readonly void Push(object? value) => _stack.Add(value);
 
-    private readonly object? Peek() => _stack.Count > 0 && _stack[^1] != Mark ? _stack[^1] : throw Bad("it reads from an empty stack");
+    private readonly object? Peek() =>
+        _stack.Count > 0 && _stack[^1] != Mark ? _stack[^1] : throw Bad("it reads from an empty stack");
 
     private readonly object? Pop()
     {
@@ -206,72 +207,14 @@ internal ref struct PickleReader
     }
 
     private readonly void PushGlobal(object?[] names) =>
-        Push(names is [string module, string name] ? Global(module, name) : throw Bad("it names a global by something that is no text"));
+        Push(names is [string module, string name]
+            ? _objects.Global(module, name)
+            : throw Bad("it names a global by something that is no text"));
 
-    private readonly object Global(string module, string name) => (module, name) switch
-    {
-        ("collections", "OrderedDict") => PickleGlobal.OrderedDict,
-        ("torch._utils", "_rebuild_tensor_v2") => PickleGlobal.RebuildTensor,
-        ("torch._utils", "_rebuild_parameter") => PickleGlobal.RebuildParameter,
-        ("torch", "DoubleStorage") => new PickleStorageType(ElementType.F64),
-        ("torch", "FloatStorage") => new PickleStorageType(ElementType.F32),
-        ("torch", "HalfStorage") => new PickleStorageType(ElementType.F16),
-        ("torch", "BFloat16Storage") => new PickleStorageType(ElementType.BF16),
-        ("torch", "LongStorage") => new PickleStorageType(ElementType.I64),
-        ("torch", "IntStorage") => new PickleStorageType(ElementType.I32),
-        ("torch", "ShortStorage") => new PickleStorageType(ElementType.I16),
-        ("torch", "CharStorage") => new PickleStorageType(ElementType.I8),
-        ("torch", "ByteStorage") => new PickleStorageType(ElementType.U8),
-        ("torch", "BoolStorage") => new PickleStorageType(ElementType.Bool),
-        _ => throw Bad($"it names {BadFile.Quote($"{module}.{name}")}, which Qkv refuses to execute; save tensors only, best as safetensors"),
-    };
-
-    private readonly PickleStorage Storage(object? id) =>
-        id is object?[] and ["storage", PickleStorageType { Type: var type }, string key, string, long count] && count >= 0
-            ? new PickleStorage(type, key, count)
-            : throw Bad("it refers to something outside that is no storage");
-
-    private readonly void Reduce()
+    private readonly void Call()
     {
         object?[] call = PopMany(2);
-        Push(call switch
-        {
-            [PickleGlobal.OrderedDict, object?[] { Length: 0 }] => new PickleDictionary(),
-            [PickleGlobal.OrderedDict, object?[] and [List<object?> pairs]] => Ordered(pairs),
-            [PickleGlobal.RebuildTensor, object?[] { Length: >= 6 } and [PickleStorage storage, long offset, object?[] shape, object?[] strides, ..]] =>
-                new PickleTensor(storage, offset, Integers(shape), Integers(strides)),
-            [PickleGlobal.RebuildParameter, object?[] and [PickleTensor tensor, ..]] => tensor,
-            [PickleGlobal global, ..] => throw Bad($"it calls {global} with arguments that torch.save never writes"),
-            _ => throw Bad("it calls something that is no function"),
-        });
-    }
-
-    private readonly PickleDictionary Ordered(List<object?> pairs)
-    {
-        PickleDictionary dictionary = new();
-        foreach (object? pair in pairs)
-        {
-            (object? key, object? value) = pair switch
-            {
-                object?[] and [var k, var v] => (k, v),
-                List<object?> and [var k, var v] => (k, v),
-                _ => throw Bad("it makes an OrderedDict of something that is no pair"),
-            };
-            dictionary.Pairs.Add(new(key, value));
-        }
-
-        return dictionary;
-    }
-
-    private readonly long[] Integers(object?[] values)
-    {
-        long[] integers = new long[values.Length];
-        for (int i = 0; i < values.Length; i++)
-        {
-            integers[i] = values[i] is long integer ? integer : throw Bad("a shape or stride is no integer");
-        }
-
-        return integers;
+        Push(_objects.Call(call[0], call[1]));
     }
 
     /// <summary>A module's state_dict carries attributes (its version numbers), which say nothing about the tensors.</summary>

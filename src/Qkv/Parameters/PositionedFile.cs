@@ -13,7 +13,7 @@ internal sealed class PositionedFile : IDisposable
     public PositionedFile(string path)
     {
         Path = path;
-        _handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, FileOptions.RandomAccess);
+        _handle = File.OpenHandle(path, share: FileShare.Read | FileShare.Delete, options: FileOptions.RandomAccess);
         try
         {
             Length = RandomAccess.GetLength(_handle);
@@ -39,7 +39,10 @@ internal sealed class PositionedFile : IDisposable
             int read = RandomAccess.Read(_handle, destination, offset);
             if (read == 0)
             {
-                BadFile.Throw(Path, $"it ends at byte {offset}, where {destination.Length} more were expected; it is truncated or still being written.");
+                BadFile.Throw(
+                    Path,
+                    $"it ends at byte {offset}, where {destination.Length} more were expected; " +
+                    "it is truncated or still being written.");
             }
 
             offset += read;

@@ -52,12 +52,17 @@ public sealed class SafetensorsFile : ParameterFile
         ulong length = BinaryPrimitives.ReadUInt64LittleEndian(prefix);
         if (length > SafetensorsHeader.MaxLength)
         {
-            BadFile.Throw(Path, $"its header length is {length}, more than the {SafetensorsHeader.MaxLength} that safetensors allows; it is damaged or no safetensors file.");
+            BadFile.Throw(
+                Path,
+                $"its header length is {length}, " +
+                $"more than the {SafetensorsHeader.MaxLength} that safetensors allows; it is damaged or no safetensors file.");
         }
 
         if ((long)length > _file.Length - SafetensorsHeader.LengthSize)
         {
-            BadFile.Throw(Path, $"its header length is {length}, but the file has only {_file.Length} bytes; it is truncated.");
+            BadFile.Throw(
+                Path,
+                $"its header length is {length}, but the file has only {_file.Length} bytes; it is truncated.");
         }
 
         byte[] json = new byte[length];

@@ -140,13 +140,13 @@ internal sealed class SafetensorsHeader
 
             if (repeated)
             {
-                BadFile.Throw(_file, $"tensor {BadFile.Quote(name)} has {field} twice.");
+                BadFile.Throw(_file, name, $"has {field} twice.");
             }
         }
 
         if (type is null || shape is null || range is not { Length: 2 })
         {
-            BadFile.Throw(_file, $"tensor {BadFile.Quote(name)} needs dtype, shape and two data_offsets.");
+            BadFile.Throw(_file, name, "needs dtype, shape and two data_offsets.");
         }
 
         Add(name, type, shape, range[0], range[1]);
@@ -164,7 +164,9 @@ internal sealed class SafetensorsHeader
         {
             if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt64(out long integer) || integer < 0)
             {
-                BadFile.Throw(_file, $"{field} of tensor {BadFile.Quote(name)} holds something that is no integer from 0 to 2^63 - 1.");
+                BadFile.Throw(
+                    _file,
+                    $"{field} of tensor {BadFile.Quote(name)} holds something that is no integer from 0 to 2^63 - 1.");
                 return [];
             }
 
@@ -178,18 +180,21 @@ internal sealed class SafetensorsHeader
     {
         if (!ElementTypes.TryParse(typeName, out ElementType type))
         {
-            BadFile.Throw(_file, $"tensor {BadFile.Quote(name)} has dtype {BadFile.Quote(typeName)}; supported are {ElementTypes.Supported}.");
+            BadFile.Throw(_file, name, $"has dtype {BadFile.Quote(typeName)}; supported are {ElementTypes.Supported}.");
         }
 
         if (!ParameterInfo.TryCount(shape, type.Size(), out long count))
         {
-            BadFile.Throw(_file, $"tensor {BadFile.Quote(name)} has a shape with more elements than any file can hold.");
+            BadFile.Throw(_file, name, "has a shape with more elements than any file can hold.");
         }
 
         long bytes = count * type.Size();
         if (begin > end || end - begin != bytes)
         {
-            BadFile.Throw(_file, $"tensor {BadFile.Quote(name)} has data_offsets {begin} to {end}, but {typeName} {ParameterInfo.Describe(shape)} takes {bytes} bytes.");
+            BadFile.Throw(
+                _file,
+                name,
+                $"has data_offsets {begin} to {end}, but {typeName} {ParameterInfo.Describe(shape)} takes {bytes} bytes.");
         }
 
         _parameters.Add(name, new ParameterInfo(name, type, shape, _file));
@@ -205,13 +210,17 @@ internal sealed class SafetensorsHeader
         {
             if (end > available)
             {
-                BadFile.Throw(_file, $"tensor {BadFile.Quote(name)} ends at byte {end} of the data, which has only {available}; the file is truncated or its header wrong.");
+                BadFile.Throw(
+                    _file,
+                    name,
+                    $"ends at byte {end} of the data, which has only {available}; " +
+                    "the file is truncated or its header wrong.");
             }
 
             if (begin != expected)
             {
                 string what = begin < expected ? "overlaps the tensor before it" : "leaves a hole before it";
-                BadFile.Throw(_file, $"tensor {BadFile.Quote(name)} {what}: it starts at byte {begin} of the data, {expected} was expected.");
+                BadFile.Throw(_file, name, $"{what}: it starts at byte {begin} of the data, {expected} was expected.");
             }
 
             _offsets.Add(name, dataStart + begin);

@@ -12,10 +12,12 @@ public static class SafetensorsWriter
     /// Tensors are laid out by falling element size, then by name, so that each is aligned to its elements.
     /// </summary>
     /// <exception cref="ArgumentException">A name or shape cannot be stored, or a tensor wrote another number of bytes than its shape says.</exception>
-    public static void Write(string path, IEnumerable<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata = null)
+    public static void Write(
+        string path, IEnumerable<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        List<SafetensorsTensor> ordered = [.. tensors.OrderByDescending(tensor => tensor.Type.Size()).ThenBy(tensor => tensor.Name, StringComparer.Ordinal)];
+        List<SafetensorsTensor> ordered =
+            [.. tensors.OrderByDescending(tensor => tensor.Type.Size()).ThenBy(tensor => tensor.Name, StringComparer.Ordinal)];
         ReadOnlySpan<byte> header = Header(ordered, metadata);
         string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
         try
@@ -46,14 +48,17 @@ public static class SafetensorsWriter
         tensor.Write(stream);
         if (stream.Position - start != Bytes(tensor))
         {
-            throw new ArgumentException($"Tensor '{tensor.Name}' of {tensor.Type.StoredName()} {ParameterInfo.Describe(tensor.Shape)} takes {Bytes(tensor)} bytes, but {stream.Position - start} were written.");
+            throw new ArgumentException(
+                $"Tensor '{tensor.Name}' of {tensor.Type.StoredName()} {ParameterInfo.Describe(tensor.Shape)} " +
+                $"takes {Bytes(tensor)} bytes, but {stream.Position - start} were written.");
         }
     }
 
     private static long Bytes(SafetensorsTensor tensor) =>
         ParameterInfo.TryCount(tensor.Shape, tensor.Type.Size(), out long count)
             ? count * tensor.Type.Size()
-            : throw new ArgumentException($"Tensor '{tensor.Name}' cannot have shape {ParameterInfo.Describe(tensor.Shape)}.");
+            : throw new ArgumentException(
+                $"Tensor '{tensor.Name}' cannot have shape {ParameterInfo.Describe(tensor.Shape)}.");
 
     /// <summary>The header with its length before it, padded with blanks so that the data starts at a multiple of 8.</summary>
     private static ReadOnlySpan<byte> Header(List<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata)
@@ -72,7 +77,9 @@ public static class SafetensorsWriter
         int length = buffer.WrittenCount - SafetensorsHeader.LengthSize;
         if (length > SafetensorsHeader.MaxLength)
         {
-            throw new ArgumentException($"The header takes {length} bytes; safetensors allows {SafetensorsHeader.MaxLength}.", nameof(tensors));
+            throw new ArgumentException(
+                $"The header takes {length} bytes; safetensors allows {SafetensorsHeader.MaxLength}.",
+                nameof(tensors));
         }
 
         byte[] header = buffer.WrittenSpan.ToArray();
@@ -80,7 +87,8 @@ public static class SafetensorsWriter
         return header;
     }
 
-    private static void WriteEntries(Utf8JsonWriter json, List<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata)
+    private static void WriteEntries(
+        Utf8JsonWriter json, List<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata)
     {
         json.WriteStartObject();
         if (metadata is { Count: > 0 })
@@ -100,7 +108,9 @@ public static class SafetensorsWriter
         {
             if (!names.Add(tensor.Name))
             {
-                throw new ArgumentException($"A tensor cannot be stored under the name '{tensor.Name}', which is taken.", nameof(tensors));
+                throw new ArgumentException(
+                    $"A tensor cannot be stored under the name '{tensor.Name}', which is taken.",
+                    nameof(tensors));
             }
 
             json.WriteStartObject(tensor.Name);

@@ -92,7 +92,7 @@ public sealed class ShardedFile : ParameterFile
 
         if (!shard.Parameters.TryGetValue(tensor, out ParameterInfo? parameter))
         {
-            throw BadFile.Because(Path, $"tensor {BadFile.Quote(tensor)} should be in shard {BadFile.Quote(shardName)}, which does not hold it.");
+            throw BadFile.Because(Path, tensor, $"should be in shard {BadFile.Quote(shardName)}, which does not hold it.");
         }
 
         _owners.Add(tensor, (shard, parameter));
@@ -106,7 +106,10 @@ public sealed class ShardedFile : ParameterFile
         bool plain = name.AsSpan().IndexOfAny("/\\:\0") < 0 && (safetensors || name.EndsWith(".bin", StringComparison.Ordinal));
         if (!plain)
         {
-            BadFile.Throw(Path, $"weight_map puts tensor {BadFile.Quote(tensor)} into {BadFile.Quote(name)}; a shard is a plain name of a .safetensors or .bin file beside the index.");
+            BadFile.Throw(
+                Path,
+                $"weight_map puts tensor {BadFile.Quote(tensor)} into {BadFile.Quote(name)}; " +
+                "a shard is a plain name of a .safetensors or .bin file beside the index.");
         }
 
         string path = System.IO.Path.Combine(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(Path))!, name);
@@ -122,9 +125,13 @@ public sealed class ShardedFile : ParameterFile
     {
         foreach ((string name, ParameterFile shard) in _shards)
         {
-            if (shard.Parameters.Keys.FirstOrDefault(tensor => !_owners.TryGetValue(tensor, out var owner) || owner.Shard != shard) is { } extra)
+            string? extra = shard.Parameters.Keys.FirstOrDefault(tensor => _owners.GetValueOrDefault(tensor).Shard != shard);
+            if (extra is not null)
             {
-                BadFile.Throw(Path, $"shard {BadFile.Quote(name)} holds tensor {BadFile.Quote(extra)}, which weight_map does not put there.");
+                BadFile.Throw(
+                    Path,
+                    $"shard {BadFile.Quote(name)} holds tensor {BadFile.Quote(extra)}, " +
+                    "which weight_map does not put there.");
             }
         }
     }

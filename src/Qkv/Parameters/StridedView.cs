@@ -37,7 +37,11 @@ internal sealed class StridedView
             || shape.Any(size => size < 0) || strides.Any(stride => stride < 0)
             || !ParameterInfo.TryCount(shape, storage.Type.Size(), out long count))
         {
-            throw BadFile.Because(file, $"tensor {BadFile.Quote(name)} has shape {ParameterInfo.Describe(shape)}, strides {ParameterInfo.Describe(strides)} and offset {offset}, which make no view.");
+            throw BadFile.Because(
+                file,
+                name,
+                $"has shape {ParameterInfo.Describe(shape)}, " +
+                $"strides {ParameterInfo.Describe(strides)} and offset {offset}, which make no view.");
         }
 
         Int128 last = offset;
@@ -49,7 +53,11 @@ internal sealed class StridedView
         // A view may not repeat elements either (stride 0): a small file would pretend to be a large one.
         if (count > 0 && (last >= storage.Count || count > storage.Count))
         {
-            throw BadFile.Because(file, $"tensor {BadFile.Quote(name)} with shape {ParameterInfo.Describe(shape)} and strides {ParameterInfo.Describe(strides)} reaches outside its storage of {storage.Count} elements.");
+            throw BadFile.Because(
+                file,
+                name,
+                $"with shape {ParameterInfo.Describe(shape)} and strides {ParameterInfo.Describe(strides)} " +
+                $"reaches outside its storage of {storage.Count} elements.");
         }
 
         return new StridedView(tensor, storageStart, count, (long)last, name);
@@ -63,7 +71,7 @@ internal sealed class StridedView
     {
         if (_span > Array.MaxLength / _elementSize)
         {
-            BadFile.Throw(file.Path, $"tensor {BadFile.Quote(_name)} is strided and larger than 2 GiB; save it again after .contiguous().");
+            BadFile.Throw(file.Path, _name, "is strided and larger than 2 GiB; save it again after .contiguous().");
         }
 
         byte[] storage = new byte[_span * _elementSize];

@@ -56,7 +56,9 @@ internal sealed class TorchArchive
 
         if (!agrees || Encoding.UTF8.GetString(localName) != name)
         {
-            BadFile.Throw(_file.Path, $"the local header of entry {BadFile.Quote(name)} contradicts the archive's directory.");
+            BadFile.Throw(
+                _file.Path,
+                $"the local header of entry {BadFile.Quote(name)} contradicts the archive's directory.");
         }
 
         return (start, entry.Length);
@@ -65,10 +67,14 @@ internal sealed class TorchArchive
     /// <summary>A whole small entry.</summary>
     public byte[] Read(string name, int limit)
     {
-        (long start, long length) = Find(name) ?? throw BadFile.Because(_file.Path, $"the archive has no entry {BadFile.Quote(name)}.");
+        (long start, long length) = Find(name) ?? throw BadFile.Because(
+            _file.Path,
+            $"the archive has no entry {BadFile.Quote(name)}.");
         if (length > limit)
         {
-            BadFile.Throw(_file.Path, $"entry {BadFile.Quote(name)} has {length} bytes, more than the {limit} that such an entry may have.");
+            BadFile.Throw(
+                _file.Path,
+                $"entry {BadFile.Quote(name)} has {length} bytes, more than the {limit} that such an entry may have.");
         }
 
         byte[] bytes = new byte[length];
@@ -93,7 +99,8 @@ internal sealed class TorchArchive
         ulong start = BinaryPrimitives.ReadUInt32LittleEndian(record[16..]);
         if (end >= Zip64LocatorSize && tail.AsSpan(end - Zip64LocatorSize).StartsWith("PK\x06\x07"u8))
         {
-            (size, start, endStart) = ReadZip64End(BinaryPrimitives.ReadUInt64LittleEndian(tail.AsSpan(end - Zip64LocatorSize + 8)));
+            ReadOnlySpan<byte> locator = tail.AsSpan(end - Zip64LocatorSize, Zip64LocatorSize);
+            (size, start, endStart) = ReadZip64End(BinaryPrimitives.ReadUInt64LittleEndian(locator[8..]));
         }
 
         if (size > MaxDirectorySize || start > (ulong)endStart || size > (ulong)endStart - start)
@@ -121,7 +128,8 @@ internal sealed class TorchArchive
             BadFile.Throw(_file.Path, "the zip64 end record is not where the archive says it is.");
         }
 
-        return (BinaryPrimitives.ReadUInt64LittleEndian(record[40..]), BinaryPrimitives.ReadUInt64LittleEndian(record[48..]), (long)offset);
+        ulong size = BinaryPrimitives.ReadUInt64LittleEndian(record[40..]);
+        return (size, BinaryPrimitives.ReadUInt64LittleEndian(record[48..]), (long)offset);
     }
 
     /// <summary>Adds the directory's next entry and returns its size.</summary>
@@ -148,12 +156,17 @@ internal sealed class TorchArchive
         ReadZip64Extra(record.Slice(CentralSize + nameLength, extraLength), ref length, ref compressed, ref header);
         if (encrypted || BinaryPrimitives.ReadUInt16LittleEndian(record[10..]) != 0 || compressed != length)
         {
-            BadFile.Throw(_file.Path, $"entry {BadFile.Quote(name)} is compressed or encrypted; torch.save stores entries as they are, and Qkv reads nothing else.");
+            BadFile.Throw(
+                _file.Path,
+                $"entry {BadFile.Quote(name)} is compressed or encrypted; " +
+                "torch.save stores entries as they are, and Qkv reads nothing else.");
         }
 
         if (header > (ulong)_directoryStart || length > (ulong)_directoryStart - header)
         {
-            BadFile.Throw(_file.Path, $"entry {BadFile.Quote(name)} at byte {header} with {length} bytes does not fit into the file.");
+            BadFile.Throw(
+                _file.Path,
+                $"entry {BadFile.Quote(name)} at byte {header} with {length} bytes does not fit into the file.");
         }
 
         if (!_entries.TryAdd(name, new Entry((long)header, (long)length, _directoryStart)))

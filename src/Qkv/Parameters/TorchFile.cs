@@ -68,7 +68,8 @@ public sealed class TorchFile : ParameterFile
         if (!magic.SequenceEqual("PK\x03\x04"u8))
         {
             BadFile.Throw(Path, magic[0] == 0x80
-                ? "it is in PyTorch's format from before version 1.6; load it with torch.load and save it again with safetensors.torch.save_file or torch.save."
+                ? "it is in PyTorch's format from before version 1.6; " +
+                    "load it with torch.load and save it again with safetensors.torch.save_file or torch.save."
                 : "it is no checkpoint of torch.save, which is a zip file.");
         }
 
@@ -82,30 +83,38 @@ public sealed class TorchFile : ParameterFile
             if (item is PickleTensor tensor)
             {
                 Add(archive, root, name, tensor);
-                bytes = checked(bytes + (_parameters[name].Count * _parameters[name].Type.Size()));
+                bytes += _parameters[name].Count * _parameters[name].Type.Size();
             }
-        }
 
-        if (bytes / MaxViewedFileSizes > _file.Length)
-        {
-            BadFile.Throw(Path, $"its tensors have {bytes} bytes in a file of {_file.Length}; sharing of storages does not explain that.");
+            if (bytes / MaxViewedFileSizes > _file.Length)
+            {
+                BadFile.Throw(
+                    Path,
+                    $"its tensors have over {bytes} bytes in a file of {_file.Length}; sharing of storages does not explain that.");
+            }
         }
     }
 
     private string FindRoot(TorchArchive archive)
     {
         // torch.save puts everything into one folder, usually named like the file.
-        List<string> pickles = [.. archive.Names.Where(name => name == "data.pkl" || (name.EndsWith("/data.pkl", StringComparison.Ordinal) && name.Count(c => c == '/') == 1))];
+        List<string> pickles = [.. archive.Names.Where(name => name.Split('/') is ["data.pkl"] or [_, "data.pkl"])];
         return pickles is [string only]
             ? only[..^"data.pkl".Length]
-            : throw BadFile.Because(Path, $"it is no checkpoint of torch.save: the archive has {pickles.Count} entries data.pkl, one was expected.");
+            : throw BadFile.Because(
+                Path,
+                $"it is no checkpoint of torch.save: the archive has {pickles.Count} entries data.pkl, one was expected.");
     }
 
     private void CheckByteOrder(TorchArchive archive, string entry)
     {
-        if (archive.Find(entry) is not null && Encoding.UTF8.GetString(archive.Read(entry, limit: 64)) is var order && order != "little")
+        string order = archive.Find(entry) is null ? "little" : Encoding.UTF8.GetString(archive.Read(entry, limit: 64));
+        if (order != "little")
         {
-            BadFile.Throw(Path, $"its byte order is {BadFile.Quote(order)}; supported is 'little': save it again on a little-endian machine.");
+            BadFile.Throw(
+                Path,
+                $"its byte order is {BadFile.Quote(order)}; " +
+                "supported is 'little': save it again on a little-endian machine.");
         }
     }
 
@@ -119,7 +128,8 @@ public sealed class TorchFile : ParameterFile
 
         Dictionary<string, object?> outer = dictionary.ByName();
         List<Dictionary<string, object?>> choices = [];
-        foreach (Dictionary<string, object?>? choice in (IEnumerable<Dictionary<string, object?>?>)[outer, Nested("state_dict"), Nested("model")])
+        Dictionary<string, object?>?[] candidates = [outer, Nested("state_dict"), Nested("model")];
+        foreach (Dictionary<string, object?>? choice in candidates)
         {
             if (choice is not null && choice.Values.Any(item => item is PickleTensor))
             {
@@ -131,7 +141,10 @@ public sealed class TorchFile : ParameterFile
         {
             [var only] => only,
             [] => throw BadFile.Because(Path, "it holds no tensors, neither itself nor in 'state_dict' or 'model'."),
-            _ => throw BadFile.Because(Path, "it holds tensors in more than one of itself, 'state_dict' and 'model'; save the one state_dict that is meant."),
+            _ => throw BadFile.Because(
+                Path,
+                "it holds tensors in more than one of itself, 'state_dict' and 'model'; " +
+                "save the one state_dict that is meant."),
         };
 
         Dictionary<string, object?>? Nested(string key) => (outer.GetValueOrDefault(key) as PickleDictionary)?.ByName();
@@ -142,10 +155,14 @@ public sealed class TorchFile : ParameterFile
         PickleStorage storage = tensor.Storage;
         string entry = $"{root}data/{storage.Key}";
         (long start, long length) = archive.Find(entry)
-            ?? throw BadFile.Because(Path, $"tensor {BadFile.Quote(name)} needs entry {BadFile.Quote(entry)}, which the archive does not have.");
+            ?? throw BadFile.Because(Path, name, $"needs entry {BadFile.Quote(entry)}, which the archive does not have.");
         if (storage.Count > length / storage.Type.Size())
         {
-            BadFile.Throw(Path, $"tensor {BadFile.Quote(name)} needs {storage.Count} elements of {storage.Type.StoredName()} in entry {BadFile.Quote(entry)}, which has only {length} bytes.");
+            BadFile.Throw(
+                Path,
+                name,
+                $"needs {storage.Count} elements of {storage.Type.StoredName()} in entry {BadFile.Quote(entry)}, " +
+                $"which has only {length} bytes.");
         }
 
         _views.Add(name, StridedView.Check(tensor, start, name, Path));
