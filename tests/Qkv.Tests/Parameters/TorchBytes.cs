@@ -78,7 +78,7 @@ internal static class TorchBytes
         return pickle.ToArray();
     }
 
-    public static byte[] Text(string text) => [(byte)'X', .. Little((ulong)Encoding.UTF8.GetByteCount(text), 4), .. Encoding.UTF8.GetBytes(text)];
+    public static byte[] Unicode(string text) => [(byte)'X', .. Little((ulong)Encoding.UTF8.GetByteCount(text), 4), .. Encoding.UTF8.GetBytes(text)];
 
     public static byte[] Integer(long value) => [0x8a, 8, .. Little((ulong)value, 8)];
 
@@ -87,12 +87,12 @@ internal static class TorchBytes
     /// <summary>A tensor in storage "0".</summary>
     public static byte[] Tensor(long elements, long offset, long[] shape, long[] strides, string storage = "FloatStorage", string key = "0") =>
     [
-        .. "ctorch._utils\n_rebuild_tensor_v2\n(("u8, .. Text("storage"), .. Encoding.ASCII.GetBytes($"ctorch\n{storage}\n"), .. Text(key), .. Text("cpu"), .. Integer(elements), .. "tQ"u8,
+        .. "ctorch._utils\n_rebuild_tensor_v2\n(("u8, .. Unicode("storage"), .. Encoding.ASCII.GetBytes($"ctorch\n{storage}\n"), .. Unicode(key), .. Unicode("cpu"), .. Integer(elements), .. "tQ"u8,
         .. Integer(offset), .. Tuple(shape), .. Tuple(strides), 0x89, .. "ccollections\nOrderedDict\n)RtR"u8,
     ];
 
     /// <summary>A dict of one tensor "a".</summary>
-    public static byte[] One(byte[] tensor) => Pickle("}", Text("a"), tensor, "s");
+    public static byte[] One(byte[] tensor) => Pickle("}", Unicode("a"), tensor, "s");
 
     private static byte[] Little(ulong value, int size)
     {

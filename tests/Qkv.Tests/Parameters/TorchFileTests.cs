@@ -31,13 +31,13 @@ public class TorchFileTests
     [InlineData("model")]
     public void A_nested_state_dict_is_found(string key)
     {
-        Assert.Equal([0f, 1, 2, 3, 4, 5], Read(Checkpoint(Pickle("}(", Text("epoch"), Integer(3), Text(key), "}", Text("a"), Whole, "s", "u"), Storage)));
+        Assert.Equal([0f, 1, 2, 3, 4, 5], Read(Checkpoint(Pickle("}(", Unicode("epoch"), Integer(3), Unicode(key), "}", Unicode("a"), Whole, "s", "u"), Storage)));
     }
 
     [Fact]
     public void A_module_state_dict_with_its_attributes_is_read()
     {
-        byte[] pickle = Pickle("ccollections\nOrderedDict\n)R(", Text("a"), Whole, "u}", Text("_metadata"), "ccollections\nOrderedDict\n)Rsb");
+        byte[] pickle = Pickle("ccollections\nOrderedDict\n)R(", Unicode("a"), Whole, "u}", Unicode("_metadata"), "ccollections\nOrderedDict\n)Rsb");
         Assert.Equal([0f, 1, 2, 3, 4, 5], Read(Checkpoint(pickle, Storage)));
     }
 
@@ -54,12 +54,12 @@ public class TorchFileTests
 
     public static TheoryData<byte[], string> BadPickles => new()
     {
-        { Pickle("cposix\nsystem\n", Text("rm -rf /"), "\u0085R"), "'posix.system', which Qkv refuses to execute" },
-        { Pickle("c__builtin__\neval\n", Text("1"), "\u0085R"), "'__builtin__.eval'" },
+        { Pickle("cposix\nsystem\n", Unicode("rm -rf /"), "\u0085R"), "'posix.system', which Qkv refuses to execute" },
+        { Pickle("c__builtin__\neval\n", Unicode("1"), "\u0085R"), "'__builtin__.eval'" },
         { Pickle("\u008c\u0002os\u008c\u0006system\u0093"), "'os.system'" },
         { Pickle("ctorch._utils\n_rebuild_tensor\n"), "'torch._utils._rebuild_tensor'" },
         { Pickle("ctorch\nComplexFloatStorage\n"), "'torch.ComplexFloatStorage'" },
-        { Pickle(Text("posix"), Text("system"), "i"), "instruction 0x69" },
+        { Pickle(Unicode("posix"), Unicode("system"), "i"), "instruction 0x69" },
         { Pickle("(cposix\nsystem\no"), "'posix.system'" },
         { Pickle("ccollections\nOrderedDict\n)\u0081"), "instruction 0x81" },
         { Pickle("\u0082\u0001"), "instruction 0x82" },
@@ -84,14 +84,14 @@ public class TorchFileTests
         { Pickle(Integer(1), ")R"), "calls something that is no function" },
         { Pickle("ccollections\nOrderedDict\n", Integer(1), "\u0085R"), "calls OrderedDict with arguments" },
         { Pickle("ctorch._utils\n_rebuild_tensor_v2\n)R"), "calls RebuildTensor with arguments" },
-        { Pickle(Text("storage"), "\u0085Q"), "refers to something outside" },
-        { Pickle(Integer(1), Text("x"), "\u0093"), "names a global" },
+        { Pickle(Unicode("storage"), "\u0085Q"), "refers to something outside" },
+        { Pickle(Integer(1), Unicode("x"), "\u0093"), "names a global" },
         { [0x80, 2], "ends too early" },
         { Pickle("]"), "holds no dict" },
         { Pickle("}"), "holds no tensors" },
-        { Pickle("}", Text("lr"), Integer(3), "s"), "holds no tensors" },
-        { Pickle("}(", Text("state_dict"), "}", Text("a"), Whole, "s", Text("model"), "}", Text("a"), Whole, "s", "u"), "more than one" },
-        { Pickle("}(", Text("a"), Whole, Text("model"), "}", Text("a"), Whole, "s", "u"), "more than one" },
+        { Pickle("}", Unicode("lr"), Integer(3), "s"), "holds no tensors" },
+        { Pickle("}(", Unicode("state_dict"), "}", Unicode("a"), Whole, "s", Unicode("model"), "}", Unicode("a"), Whole, "s", "u"), "more than one" },
+        { Pickle("}(", Unicode("a"), Whole, Unicode("model"), "}", Unicode("a"), Whole, "s", "u"), "more than one" },
         { One(Tensor(6, 0, [2, 3], [3, 1], key: "1")), "tensor 'a' needs entry 'x/data/1'" },
         { One(Tensor(6, 0, [2, 3], [3, 1], key: "../version")), "tensor 'a' needs entry 'x/data/../version'" },
         { One(Tensor(7, 0, [2, 3], [3, 1])), "tensor 'a' needs 7 elements of F32 in entry 'x/data/0', which has only 24 bytes" },
@@ -162,7 +162,7 @@ public class TorchFileTests
     public void Many_views_of_one_storage_are_refused()
     {
         byte[] storage = new byte[1 << 16];
-        object[] views = [.. Enumerable.Range(0, 200).SelectMany(i => (object[])[Text($"t{i}"), Tensor(1 << 14, 0, [1 << 14], [1])])];
+        object[] views = [.. Enumerable.Range(0, 200).SelectMany(i => (object[])[Unicode($"t{i}"), Tensor(1 << 14, 0, [1 << 14], [1])])];
         Refused(Checkpoint(Pickle(["}(", .. views, "u"]), storage), "sharing of storages");
     }
 

@@ -1,3 +1,4 @@
+using Qkv.Kernels;
 using Qkv.Parameters;
 
 namespace Qkv.Tests.Parameters;
