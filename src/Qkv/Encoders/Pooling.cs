@@ -17,15 +17,15 @@ public enum Pooling
     Max,
 }
 
-/// <summary>Pools each sequence of a slice: (T, C) → (B, C) [→ unit length]. A sequence without visible tokens gives zeros.</summary>
-internal unsafe struct PoolingReceiver(Pooling pooling, bool normalize, int features, float* output, int threads) : IReceiver
+/// <summary>Pools each sequence of a slice: (T, C) → (B, C) [→ the first <c>kept</c> numbers to unit length]. A sequence without visible tokens gives zeros.</summary>
+internal unsafe struct PoolingReceiver(Pooling pooling, bool normalize, int features, int kept, float* output, int threads) : IReceiver
 {
     private readonly float* _output = output; // (B of the whole batch, C)
 
     public readonly void Receive(in TokenSlice tokens, float* hidden) =>
-        Workers.Run(new Sequences(pooling, normalize, features, tokens, hidden, _output + (nint)tokens.FirstSequence * features), tokens.Sequences, threads);
+        Workers.Run(new Sequences(pooling, normalize, features, kept, tokens, hidden, _output + (nint)tokens.FirstSequence * features), tokens.Sequences, threads);
 
-    private readonly struct Sequences(Pooling pooling, bool normalize, int features, TokenSlice tokens, float* hidden, float* output) : IKernel
+    private readonly struct Sequences(Pooling pooling, bool normalize, int features, int kept, TokenSlice tokens, float* hidden, float* output) : IKernel
     {
         private readonly float* _hidden = hidden, _output = output;
 
@@ -45,7 +45,7 @@ internal unsafe struct PoolingReceiver(Pooling pooling, bool normalize, int feat
                 if (pooling == Pooling.Cls) break;
             }
             if (pooling == Pooling.Mean && count > 1) Elementwise.Scale<V>(pooled, features, 1f / count);
-            if (normalize) Normalize<V>(pooled, features);
+            if (normalize) Normalize<V>(pooled, kept);
         }
     }
 

@@ -30,25 +30,27 @@ internal static class TextFile
     /// <summary>A JSON file whose root is an object.</summary>
     public static JsonDocument ReadObject(string path)
     {
+        JsonDocument document = ReadJson(path);
+        if (document.RootElement.ValueKind == JsonValueKind.Object) return document;
+        using (document)
+        {
+            throw new InvalidDataException($"{path}: expected a JSON object, found {document.RootElement.ValueKind}.");
+        }
+    }
+
+    /// <summary>A JSON file.</summary>
+    public static JsonDocument ReadJson(string path)
+    {
         byte[] bytes = ReadBytes(path);
         int skipped = bytes.Length - WithoutMark(bytes).Length;
-        JsonDocument document;
         try
         {
-            document = JsonDocument.Parse(bytes.AsMemory(skipped), s_options);
+            return JsonDocument.Parse(bytes.AsMemory(skipped), s_options);
         }
         catch (JsonException e)
         {
             throw new InvalidDataException($"{path}: not valid JSON: {e.Message}", e);
         }
-        if (document.RootElement.ValueKind != JsonValueKind.Object)
-        {
-            using (document)
-            {
-                throw new InvalidDataException($"{path}: expected a JSON object, found {document.RootElement.ValueKind}.");
-            }
-        }
-        return document;
     }
 
     private static byte[] ReadBytes(string path)

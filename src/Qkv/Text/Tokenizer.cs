@@ -61,6 +61,10 @@ public sealed class Tokenizer
     /// <summary>Id of the masked-token symbol, such as [MASK]; null where the vocabulary has none.</summary>
     public int? MaskId => Vocabulary.TryGet(_parts.MaskToken, out int id) ? id : null;
 
+    /// <summary>Whether a directory has a tokenizer to <see cref="Load"/>.</summary>
+    public static bool Exists(string directory) =>
+        File.Exists(Path.Combine(directory, TokenizerJson.FileName)) || File.Exists(Path.Combine(directory, VocabularyDirectory.FileName));
+
     /// <summary>
     /// Reads a Hugging Face directory: <c>tokenizer.json</c> where there is one, else <c>vocab.txt</c> with
     /// <c>tokenizer_config.json</c>, <c>special_tokens_map.json</c> and <c>added_tokens.json</c>, as far as they are there.

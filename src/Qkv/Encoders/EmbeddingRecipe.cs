@@ -1,0 +1,102 @@
+using System.Text.Json;
+using Qkv.Text;
+
+namespace Qkv.Encoders;
+
+/// <summary>
+/// How a directory says that texts become vectors: sentence-transformers' <c>modules.json</c>, pooling, normalisation, longest
+/// text and prompts. Both layouts are read, the one before version 5.4 and the one since. What would change the vectors and is
+/// not supported is refused: never a silently wrong vector.
+/// </summary>
+internal sealed record EmbeddingRecipe
+{
+    /// <summary>Whether the directory has sentence-transformers files at all.</summary>
+    public bool IsSentenceTransformer { get; private init; }
+
+    public Pooling Pooling { get; private init; } = Pooling.Mean;
+
+    /// <summary>Whether vectors are brought to unit length.</summary>
+    public bool Normalize { get; private init; }
+
+    /// <summary>The longest text in tokens, or null where nothing is said.</summary>
+    public int? MaxTokens { get; private init; }
+
+    /// <summary>Named texts that are put before a text, as <c>query</c> → <c>"query: "</c>.</summary>
+    public IReadOnlyDictionary<string, string> Prompts { get; private init; } = new Dictionary<string, string>();
+
+    /// <summary>The prompt that is used when none is named, or null.</summary>
+    public string? DefaultPrompt { get; private init; }
+
+    /// <exception cref="InvalidDataException">A file is damaged or asks for something that is not supported.</exception>
+    public static EmbeddingRecipe Load(string directory)
+    {
+        string modules = Path.Combine(directory, "modules.json");
+        if (!File.Exists(modules)) return new EmbeddingRecipe();
+        var recipe = new EmbeddingRecipe { IsSentenceTransformer = true };
+        using JsonDocument document = TextFile.ReadJson(modules);
+        foreach (JsonField module in new JsonField(document.RootElement, modules, "").Elements())
+        {
+            string type = module["type"].String(), folder = module["path"].String("");
+            if (folder.Length > 0 && (Path.IsPathRooted(folder) || folder.Split('/', '\\').Contains("..")))
+                throw module["path"].Wrong("a folder inside the model directory");
+            recipe = type[(type.LastIndexOf('.') + 1)..] switch
+            {
+                "Transformer" => recipe,
+                "Pooling" => ReadPooling(recipe, Path.Combine(directory, folder, "config.json")),
+                "Normalize" => recipe with { Normalize = true },
+                _ => throw module["type"].Wrong("Transformer, Pooling or Normalize (the modules that are supported)"),
+            };
+        }
+        return ReadPrompts(ReadLength(recipe, directory), directory);
+    }
+
+    private static EmbeddingRecipe ReadPooling(EmbeddingRecipe recipe, string path)
+    {
+        using JsonDocument document = TextFile.ReadObject(path);
+        var root = new JsonField(document.RootElement, path, "");
+        if (root["include_prompt"].Boolean(true) == false) throw root["include_prompt"].Wrong("true (pooling that leaves the prompt out is not supported)");
+        JsonField mode = root["pooling_mode"];
+        List<string> modes = [];
+        if (mode.Element.ValueKind == JsonValueKind.Array) modes.AddRange(mode.Elements().Select(element => element.String()));
+        else if (!mode.IsNull) modes.Add(mode.String());
+        const string prefix = "pooling_mode_";
+        foreach ((string name, JsonField value) in root.Members())
+            if (name.StartsWith(prefix, StringComparison.Ordinal) && value.Boolean(false)) modes.Add(name[prefix.Length..]);
+        if (modes.Count != 1) throw mode.Wrong($"exactly one pooling mode (this file has {modes.Count}: {string.Join(", ", modes)})");
+        return recipe with
+        {
+            Pooling = modes[0] switch
+            {
+                "mean" or "mean_tokens" => Pooling.Mean,
+                "cls" or "cls_token" => Pooling.Cls,
+                "max" or "max_tokens" => Pooling.Max,
+                string other => throw mode.Wrong($"mean, cls or max, which are supported ('{other}' is not)"),
+            },
+        };
+    }
+
+    private static EmbeddingRecipe ReadLength(EmbeddingRecipe recipe, string directory)
+    {
+        string path = Path.Combine(directory, "sentence_bert_config.json");
+        if (!File.Exists(path)) return recipe;
+        using JsonDocument document = TextFile.ReadObject(path);
+        JsonField length = new JsonField(document.RootElement, path, "")["max_seq_length"];
+        return length.IsNull ? recipe : recipe with { MaxTokens = length.Integer(1) };
+    }
+
+    private static EmbeddingRecipe ReadPrompts(EmbeddingRecipe recipe, string directory)
+    {
+        string path = Path.Combine(directory, "config_sentence_transformers.json");
+        if (!File.Exists(path)) return recipe;
+        using JsonDocument document = TextFile.ReadObject(path);
+        var root = new JsonField(document.RootElement, path, "");
+        var prompts = new Dictionary<string, string>();
+        if (!root["prompts"].IsNull)
+            foreach ((string name, JsonField value) in root["prompts"].Members()) prompts[name] = value.String("");
+        JsonField standard = root["default_prompt_name"];
+        string? defaultPrompt = standard.IsNull ? null
+            : prompts.TryGetValue(standard.String(), out string? prompt) ? prompt
+            : throw standard.Wrong($"one of the prompts ({string.Join(", ", prompts.Keys)})");
+        return recipe with { Prompts = prompts, DefaultPrompt = string.IsNullOrEmpty(defaultPrompt) ? null : defaultPrompt };
+    }
+}

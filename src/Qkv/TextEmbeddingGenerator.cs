@@ -1,0 +1,46 @@
+using Microsoft.Extensions.AI;
+
+namespace Qkv;
+
+/// <summary>A <see cref="TextEncoder"/> as Microsoft.Extensions.AI's embedding generator.</summary>
+/// <param name="encoder">The encoder; it stays the caller's.</param>
+public sealed class TextEmbeddingGenerator(TextEncoder encoder) : IEmbeddingGenerator<string, Embedding<float>>
+{
+    private readonly EmbeddingGeneratorMetadata _metadata = new("qkv", null, Path.GetFileName(Path.TrimEndingDirectorySeparator(encoder.Directory)), encoder.Dimensions);
+
+    /// <inheritdoc/>
+    public Task<GeneratedEmbeddings<Embedding<float>>> GenerateAsync(
+        IEnumerable<string> values, EmbeddingGenerationOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(values);
+        string[] texts = [.. values];
+        return Task.Run(() =>
+        {
+            var result = new GeneratedEmbeddings<Embedding<float>>(texts.Length);
+            long tokens = 0;
+            foreach (TextEmbedding embedding in encoder.Embed(texts, new EmbedOptions { Dimensions = options?.Dimensions }))
+            {
+                result.Add(new Embedding<float>(embedding.Vector) { ModelId = _metadata.DefaultModelId, CreatedAt = DateTimeOffset.UtcNow });
+                tokens += embedding.Tokens;
+            }
+            result.Usage = new UsageDetails { InputTokenCount = tokens, TotalTokenCount = tokens };
+            return result;
+        }, cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public object? GetService(Type serviceType, object? serviceKey = null)
+    {
+        ArgumentNullException.ThrowIfNull(serviceType);
+        return serviceKey != null ? null
+            : serviceType == typeof(EmbeddingGeneratorMetadata) ? _metadata
+            : serviceType.IsInstanceOfType(encoder) ? encoder
+            : serviceType.IsInstanceOfType(this) ? this
+            : null;
+    }
+
+    /// <summary>Does nothing: the encoder stays the caller's, and the garbage collector frees it.</summary>
+    public void Dispose()
+    {
+    }
+}

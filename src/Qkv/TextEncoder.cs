@@ -1,0 +1,126 @@
+using Qkv.Encoders;
+using Qkv.Kernels;
+using Qkv.Parameters;
+using Qkv.Text;
+
+namespace Qkv;
+
+/// <summary>How a model is loaded.</summary>
+public sealed record TextEncoderOptions
+{
+    /// <summary>Threads that one call may use; null for as many as the processor quota allows.</summary>
+    public int? Threads { get; init; }
+}
+
+/// <summary>
+/// The front door: a Hugging Face directory, ready to turn texts into embeddings, labels, entities, answers and words, and to show
+/// every query, key, value, score and weight on the way. Immutable and safe to call from many threads.
+/// </summary>
+public sealed unsafe partial class TextEncoder
+{
+    private readonly Model _model;
+    private readonly Tokenizer? _tokenizer;
+    private readonly EmbeddingRecipe _recipe;
+
+    private TextEncoder(string directory, Model model, Tokenizer? tokenizer, EmbeddingRecipe recipe)
+    {
+        (Directory, _model, _tokenizer, _recipe) = (directory, model, tokenizer, recipe);
+        MaxTokens = Math.Min(model.Config.MaxPositions, Math.Min(tokenizer?.ModelMaxLength ?? int.MaxValue, recipe.MaxTokens ?? int.MaxValue));
+    }
+
+    /// <summary>The directory that was loaded.</summary>
+    public string Directory { get; }
+
+    /// <summary>The sizes and settings of the encoder.</summary>
+    public EncoderConfig Config => _model.Config;
+
+    /// <summary>The tokenizer of the directory.</summary>
+    /// <exception cref="InvalidOperationException">The directory has none; only token ids can be given.</exception>
+    public Tokenizer Tokenizer => _tokenizer
+        ?? throw new InvalidOperationException($"{Directory} has no tokenizer (no tokenizer.json and no vocab.txt), so it cannot read text.");
+
+    /// <summary>C, the numbers of an embedding.</summary>
+    public int Dimensions => Config.HiddenSize;
+
+    /// <summary>The most tokens of a text, special tokens included; what is longer is truncated, and every result says so.</summary>
+    public int MaxTokens { get; }
+
+    internal Model Model => _model;
+
+    internal EmbeddingRecipe Recipe => _recipe;
+
+    /// <summary>Loads a Hugging Face directory: <c>config.json</c>, parameters, and the tokenizer where there is one.</summary>
+    /// <exception cref="DirectoryNotFoundException">There is no such directory.</exception>
+    /// <exception cref="FileNotFoundException">The directory has no <c>config.json</c>.</exception>
+    /// <exception cref="InvalidDataException">A file is damaged or asks for something that is not supported; names file, thing and way out.</exception>
+    /// <exception cref="ArgumentException">The options are out of range.</exception>
+    public static TextEncoder Load(string directory, TextEncoderOptions? options = null)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(directory);
+        int threads = options?.Threads ?? Workers.Limit;
+        if (threads < 1) throw new ArgumentException($"Threads must be at least 1, but is {threads}.", nameof(options));
+        if (!System.IO.Directory.Exists(directory)) throw new DirectoryNotFoundException($"There is no directory '{directory}'.");
+        Model model = Model.Load(directory, threads);
+        Tokenizer? tokenizer = Tokenizer.Exists(directory) ? Tokenizer.Load(directory) : null;
+        if (tokenizer != null && tokenizer.Vocabulary.Count > model.Config.VocabularySize)
+            throw new InvalidDataException(
+                $"{directory}: the tokenizer has {tokenizer.Vocabulary.Count:N0} entries, but the model only {model.Config.VocabularySize:N0}; they do not belong together.");
+        return new TextEncoder(directory, model, tokenizer, EmbeddingRecipe.Load(directory));
+    }
+
+    /// <summary>Everything that is computed for a text, or for a pair of texts.</summary>
+    public AttentionTrace Trace(string text, string? pair = null, bool addSpecialTokens = true)
+    {
+        Encoding encoding = Encode(text, pair, addSpecialTokens);
+        var batch = new TokenBatch();
+        batch.Add(encoding.Ids.AsSpan(), encoding.TypeIds.AsSpan());
+        return Trace(batch);
+    }
+
+    /// <summary>Everything that is computed for a batch of token ids. The batch must not change while the trace is in use.</summary>
+    /// <param name="batch">The sequences.</param>
+    /// <param name="length">L, the length to pad to; 0 for the longest sequence.</param>
+    /// <param name="choices">N where every N sequences are the choices of one question: their logits come back as (B / N, N).</param>
+    /// <exception cref="ArgumentException">An id, segment or position is outside the model's tables.</exception>
+    public AttentionTrace Trace(TokenBatch batch, int length = 0, int choices = 1)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        if (choices < 1 || batch.Sequences % choices != 0)
+            throw new ArgumentException($"{batch.Sequences} sequences cannot be {choices} choices each.", nameof(choices));
+        return new AttentionTrace(_model, batch, length, choices);
+    }
+
+    /// <summary>A text as tokens, cut to <see cref="MaxTokens"/>; what was cut is in <see cref="Encoding.Overflowing"/>.</summary>
+    public Encoding Encode(string text, string? pair = null, bool addSpecialTokens = true)
+    {
+        Encoding encoding = Tokenizer.Encode(text, pair, new EncodeOptions { AddSpecialTokens = addSpecialTokens, MaxLength = MaxTokens, WholeText = false });
+        return encoding.Length > 0 ? encoding : throw new ArgumentException("The text has no tokens; give it at least one visible character.", nameof(text));
+    }
+
+    /// <summary>The last hidden states (L, C) of one encoding.</summary>
+    internal float[] HiddenStates(TokenBatch batch)
+    {
+        var hidden = new float[(long)batch.Tokens * Dimensions];
+        fixed (float* destination = hidden)
+        {
+            var receiver = new HiddenStateReceiver(destination, Dimensions, batch.Starts[0]);
+            _model.Encoder.Forward(batch, ref receiver);
+        }
+        return hidden;
+    }
+
+    private struct HiddenStateReceiver(float* output, int features, int origin) : IReceiver
+    {
+        private readonly float* _output = output;
+
+        public readonly void Receive(in TokenSlice tokens, float* hidden) =>
+            new ReadOnlySpan<float>(hidden, tokens.Tokens * features).CopyTo(new Span<float>(_output + (nint)(tokens.Starts[0] - origin) * features, tokens.Tokens * features));
+    }
+
+    private InvalidOperationException NoHead(string task, string architectures)
+    {
+        string has = string.Join(", ", _model.Heads.Names);
+        return new InvalidOperationException(
+            $"{Directory} cannot {task}: it has no such task head (architecture {string.Join(", ", Config.Architectures)}; heads: {(has.Length == 0 ? "none" : has)}); use a directory saved from {architectures}.");
+    }
+}
