@@ -28,6 +28,7 @@ public sealed class Tokenizer
     private readonly WordPiece _wordPiece;
     private readonly AddedTokens? _asGiven, _normalized;
     private readonly HashSet<int> _special;
+    private readonly Dictionary<int, string> _decoded;   // added tokens that are found normalized are also written so
 
     internal Tokenizer(TokenizerParts parts)
     {
@@ -37,6 +38,7 @@ public sealed class Tokenizer
             parts.Vocabulary, parts.IsModelToken, parts.Vocabulary.IdOf(parts.UnknownToken), parts.ContinuationPrefix, parts.LongestWord);
         _asGiven = Search(token => !token.Normalized, text => text);
         _normalized = Search(token => token.Normalized, Normalize);
+        _decoded = parts.Added.Where(token => token.Normalized).ToDictionary(token => token.Id, token => Normalize(token.Content));
         _special = [.. parts.Added.Where(token => token.Special).Select(token => token.Id)];
     }
 
@@ -140,7 +142,7 @@ public sealed class Tokenizer
         {
             if (Vocabulary.TryGet(id, out string? token) && !(skipSpecialTokens && _special.Contains(id)))
             {
-                tokens.Add(token);
+                tokens.Add(_decoded.GetValueOrDefault(id, token));
             }
         }
         return _parts.Decoder.Decode(tokens);
@@ -185,19 +187,20 @@ public sealed class Tokenizer
     {
         int room = Room(pair is not null, options);
         Scratch scratch = TakeScratch(detailed: true);
-        SequenceTokens first = Sequence(text, scratch.First, scratch.Text, options);
-        SequenceTokens? second = pair is null ? null : Sequence(pair, scratch.Second, scratch.Text, options);
+        int limit = options.WholeText ? int.MaxValue : options.MaxLength ?? int.MaxValue;
+        int firstLimit = options.Truncation == TruncationStrategy.OnlySecond ? int.MaxValue : limit;
+        SequenceTokens first = Sequence(text, scratch.First, scratch.Text, firstLimit, options.TruncationSide);
+        SequenceTokens? second = pair is null ? null : Sequence(pair, scratch.Second, scratch.Text, limit, options.TruncationSide);
         GiveBack(scratch);
         (int keepFirst, int keepSecond) = Truncation.Keep(first.Length, second?.Length ?? -1, room, options.Truncation);
         return new EncodingLayout(_parts, first, keepFirst, second, keepSecond, options);
     }
 
-    private SequenceTokens Sequence(string text, TokenBuffer tokens, NormalizedText normalized, in EncodeOptions options)
+    private SequenceTokens Sequence(string text, TokenBuffer tokens, NormalizedText normalized, int limit, Side cut)
     {
-        int limit = options.WholeText ? int.MaxValue : options.MaxLength ?? int.MaxValue;
-        tokens.Limit = options.TruncationSide == Side.Right ? limit : int.MaxValue;
+        tokens.Limit = cut == Side.Right ? limit : int.MaxValue;
         Tokenize(text, tokens, normalized);
-        return new SequenceTokens(text, tokens, options.TruncationSide == Side.Left ? limit : int.MaxValue);
+        return new SequenceTokens(text, tokens, cut == Side.Left ? limit : int.MaxValue);
     }
 
     /// <summary>Tokens of the texts that fit beside the template's; int.MaxValue without a limit.</summary>
@@ -286,7 +289,7 @@ public sealed class Tokenizer
             {
                 tokens.Describe(written.ToString(), start, end);
             }
-            tokens.Word++;
+            tokens.EndWord(spelled: false);
         }
     }
 
