@@ -2,7 +2,6 @@ using System.Buffers;
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.ML.Tokenizers;
-using Qkv.Text;
 
 namespace Qkv.Bench;
 

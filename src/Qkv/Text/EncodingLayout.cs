@@ -52,7 +52,8 @@ internal sealed class EncodingLayout
     {
         if ((long)(_overflowing.Count + 1) * stretches.Count > MostWindows)
         {
-            throw new ArgumentException($"Encode: expected at most {MostWindows} overflowing windows, got more; use a greater MaxLength or a smaller Stride.");
+            throw new ArgumentException(
+                $"Encode: expected at most {MostWindows} overflowing windows, got more; use a greater MaxLength or a smaller Stride.");
         }
         List<Part> next = [.. stretches.Select(stretch => new Part(piece, stretch.Start, stretch.End))];
         var overflowing = new List<ImmutableArray<Part>>();

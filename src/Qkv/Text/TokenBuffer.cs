@@ -19,7 +19,9 @@ internal sealed class TokenBuffer
     /// <summary>Number of the word that is being written.</summary>
     public int Word { get; private set; }
 
-    /// <summary>Whether <see cref="Limit"/> is reached. Only a spelled word ends a text, never an added token: so does tokenizers.</summary>
+    /// <summary>
+    /// Whether <see cref="Limit"/> is reached. Only a spelled word ends a text, never an added token, as in tokenizers.
+    /// </summary>
     public bool IsFull { get; private set; }
 
     /// <summary>(Count) ids.</summary>

@@ -59,14 +59,16 @@ public sealed class Tokenizer
     /// <exception cref="InvalidDataException">A file is broken or of a kind that is not supported; says which, what and where.</exception>
     public static Tokenizer Load(string directory)
     {
-        string json = Path.Combine(directory, TokenizerJson.FileName), vocabulary = Path.Combine(directory, VocabularyDirectory.FileName);
+        string json = Path.Combine(directory, TokenizerJson.FileName);
+        string vocabulary = Path.Combine(directory, VocabularyDirectory.FileName);
         if (File.Exists(json))
         {
             return new Tokenizer(TokenizerJson.Read(json, VocabularyDirectory.ReadMaxLength(directory)));
         }
         return File.Exists(vocabulary)
             ? new Tokenizer(VocabularyDirectory.Read(directory))
-            : throw new FileNotFoundException($"{directory}: expected {TokenizerJson.FileName} or {VocabularyDirectory.FileName}, found neither.", json);
+            : throw new FileNotFoundException(
+                $"{directory}: expected {TokenizerJson.FileName} or {VocabularyDirectory.FileName}, found neither.", json);
     }
 
     /// <summary>A text, or a pair of texts, as tokens with everything known about them.</summary>
@@ -110,7 +112,8 @@ public sealed class Tokenizer
     /// <summary>The same for a pair of texts, with the segment of each token.</summary>
     /// <exception cref="ArgumentException">The options cannot be met.</exception>
     public Appended Append(
-        ReadOnlySpan<char> text, ReadOnlySpan<char> pair, IBufferWriter<int> ids, IBufferWriter<int> typeIds, EncodeOptions options = default) =>
+        ReadOnlySpan<char> text, ReadOnlySpan<char> pair, IBufferWriter<int> ids, IBufferWriter<int> typeIds,
+        EncodeOptions options = default) =>
         Append(text, pair, isPair: true, ids, typeIds, options);
 
     /// <summary>What the normalizer alone makes of a text; added tokens are not spared.</summary>
@@ -135,7 +138,8 @@ public sealed class Tokenizer
     }
 
     private Appended Append(
-        ReadOnlySpan<char> text, ReadOnlySpan<char> pair, bool isPair, IBufferWriter<int> ids, IBufferWriter<int>? typeIds, in EncodeOptions options)
+        ReadOnlySpan<char> text, ReadOnlySpan<char> pair, bool isPair, IBufferWriter<int> ids, IBufferWriter<int>? typeIds,
+        in EncodeOptions options)
     {
         int room = Room(isPair, options);
         TokenScratch scratch = TokenScratch.Take(detailed: false);
@@ -205,7 +209,8 @@ public sealed class Tokenizer
         }
         return options.Stride <= Math.Max(0, most - single)
             ? most - added
-            : throw new ArgumentException($"Encode: expected Stride of at most {Math.Max(0, most - single)} (MaxLength {most} less {single} special tokens), got {options.Stride}.");
+            : throw new ArgumentException($"Encode: expected Stride of at most {Math.Max(0, most - single)} "
+                + $"(MaxLength {most} less {single} special tokens), got {options.Stride}.");
     }
 
     private int PaddedLength(int longest, in EncodeOptions options)
