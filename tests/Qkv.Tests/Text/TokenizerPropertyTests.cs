@@ -157,6 +157,14 @@ public class TokenizerPropertyTests
         Assert.True(appended.Truncated);
     }
 
+    [Fact]
+    public void Windows_without_bound_are_refused()
+    {
+        string text = string.Concat(Enumerable.Repeat("a b c d ", 3000));
+        Assert.Throws<ArgumentException>(() => Tokenizer.Encode(text, text, new() { MaxLength = 8, WholeText = true }));
+        Assert.Throws<ArgumentException>(() => Tokenizer.Encode(text, options: new() { MaxLength = 6000, Stride = 5997, WholeText = true }));
+    }
+
     [Theory]
     [InlineData(1, 0, Padding.None)]
     [InlineData(-1, 0, Padding.None)]
