@@ -15,7 +15,8 @@ namespace Qkv.Text;
 /// <param name="RightStrip">Takes the white space after it.</param>
 /// <param name="Normalized">Looked for, normalized, in the normalized text instead of the text as given.</param>
 internal sealed record AddedToken(
-    string Content, int Id, bool Special = false, bool SingleWord = false, bool LeftStrip = false, bool RightStrip = false, bool Normalized = false);
+    string Content, int Id, bool Special = false, bool SingleWord = false, bool LeftStrip = false, bool RightStrip = false,
+    bool Normalized = false);
 
 /// <summary>Where an added token was found: [Start, End) of the searched text.</summary>
 internal readonly record struct AddedMatch(int Id, int Start, int End);

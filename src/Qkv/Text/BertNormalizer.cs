@@ -9,7 +9,8 @@ namespace Qkv.Text;
 internal sealed class BertNormalizer
 {
     // A table entry: the kind in the high half, in the low half the one resulting character or the index of an expansion.
-    private const uint Keep = 0 << 16, Drop = 1 << 16, Isolate = 2 << 16, Expand = 3 << 16, Surrogate = 4 << 16, Context = 5 << 16;
+    private const uint
+        Keep = 0 << 16, Drop = 1 << 16, Isolate = 2 << 16, Expand = 3 << 16, Surrogate = 4 << 16, Context = 5 << 16;
 
     // The longest result of one character: four decomposed code points, or a Chinese one beyond the basic plane in spaces.
     private const int LongestExpansion = 8;
@@ -48,7 +49,9 @@ internal sealed class BertNormalizer
         }
     }
 
-    /// <summary>Appends the normal form of <paramref name="text"/>, a piece that starts at <paramref name="origin"/> of the original.</summary>
+    /// <summary>
+    /// Appends the normal form of <paramref name="text"/>, a piece that starts at <paramref name="origin"/> of the original.
+    /// </summary>
     public void Normalize(ReadOnlySpan<char> text, int origin, NormalizedText result)
     {
         bool aligned = result.Aligned;

@@ -3,7 +3,9 @@ namespace Qkv.Text;
 /// <summary>Which sequence of a pair gives way when both are too long together.</summary>
 public enum TruncationStrategy
 {
-    /// <summary>The longer one; when both must shrink, each gets half, and an odd token goes to the longer (the second when equal).</summary>
+    /// <summary>
+    /// The longer one; when both must shrink, each gets half, and an odd token goes to the longer (the second when equal).
+    /// </summary>
     LongestFirst,
 
     /// <summary>The first only.</summary>

@@ -9,8 +9,9 @@ namespace Qkv.Text;
 /// </summary>
 internal sealed class EncodingLayout
 {
-    // A pair of long texts has a window for every combination; this many take gigabytes.
+    // A pair of long texts has a window for every combination; this many tokens take about a gigabyte.
     private const int MostWindows = 1 << 18;
+    private const long MostTokens = 1 << 24;
 
     private readonly TokenizerParts _parts;
     private readonly SequenceTokens?[] _sequences;
@@ -38,6 +39,10 @@ internal sealed class EncodingLayout
             Join(piece, piece.Sequence >= 0 ? windows[piece.Sequence] : [(0, piece.Ids.Length)]);
         }
         Length = _kept.Sum(part => part.Length);
+        if (_overflowing.Sum(window => window.Sum(part => (long)part.Length)) > MostTokens)
+        {
+            throw TooMany($"{MostTokens} tokens in overflowing windows");
+        }
     }
 
     /// <summary>Tokens of the encoding itself, before padding.</summary>
@@ -52,7 +57,7 @@ internal sealed class EncodingLayout
     {
         if ((long)(_overflowing.Count + 1) * stretches.Count > MostWindows)
         {
-            throw new ArgumentException($"Encode: expected at most {MostWindows} overflowing windows, got more; use a greater MaxLength or a smaller Stride.");
+            throw TooMany($"{MostWindows} overflowing windows");
         }
         List<Part> next = [.. stretches.Select(stretch => new Part(piece, stretch.Start, stretch.End))];
         var overflowing = new List<ImmutableArray<Part>>();
@@ -63,6 +68,9 @@ internal sealed class EncodingLayout
         overflowing.AddRange(next.Skip(1).Select(_kept.Add));
         (_kept, _overflowing) = (_kept.Add(next[0]), overflowing);
     }
+
+    private static ArgumentException TooMany(string limit) =>
+        new($"Encode: expected at most {limit}, got more; use a greater MaxLength or a smaller Stride.");
 
     private Encoding Build(ImmutableArray<Part> parts, int paddedLength, ImmutableArray<Encoding> overflowing)
     {

@@ -131,7 +131,9 @@ public static class JsonLines
                 (start, end) = (0, seen);
                 if (end == buffer.Length)
                 {
-                    Array.Resize(ref buffer, end < LongestLine ? 2 * end : throw new InvalidDataException($"{name}: a line is longer than {LongestLine} bytes."));
+                    Array.Resize(ref buffer, end < LongestLine
+                        ? 2 * end
+                        : throw new InvalidDataException($"{name}: a line is longer than {LongestLine} bytes."));
                 }
                 int read = stream.Read(buffer, end, buffer.Length - end);
                 (end, more) = (end + read, read > 0);

@@ -9,11 +9,7 @@ internal sealed class SequenceTokens
     /// </summary>
     public SequenceTokens(string text, TokenBuffer tokens, int leftLimit)
     {
-        int start = Math.Max(0, tokens.Count - leftLimit);
-        while (start > 0 && start < tokens.Count && tokens.Words[start - 1] == tokens.Words[start])
-        {
-            start--;
-        }
+        int start = leftLimit == int.MaxValue ? 0 : LeftStart(tokens, leftLimit);
         Ids = tokens.Ids[start..].ToArray();
         Words = tokens.Words[start..].ToArray();
         Tokens = [.. tokens.Tokens.Skip(start)];
@@ -37,6 +33,20 @@ internal sealed class SequenceTokens
     public TextRange[] Offsets { get; }
 
     public TextRange[] CodePointOffsets { get; }
+
+    /// <summary>The first token of the word that, from the right, brings the limit; only a spelled word can.</summary>
+    private static int LeftStart(TokenBuffer tokens, int limit)
+    {
+        for (int i = tokens.Count - 1; i > 0; i--)
+        {
+            bool begins = tokens.Words[i] != tokens.Words[i - 1];
+            if (begins && tokens.Spelled[tokens.Words[i]] && tokens.Count - i >= limit)
+            {
+                return i;
+            }
+        }
+        return 0;
+    }
 
     private static TextRange[] InCodePoints(string text, TextRange[] offsets)
     {

@@ -24,7 +24,8 @@ internal static class TemplateJson
                 return new Template(
                     ReadPieces(processor["single"], special, sequences: 1), ReadPieces(processor["pair"], special, sequences: 2));
             case var type:
-                throw new InvalidDataException($"{processor.File}: {processor.Path} is {type}, which is not supported; supported are TemplateProcessing and BertProcessing.");
+                throw new InvalidDataException($"{processor.File}: {processor.Path} is {type}, which is not supported; "
+                    + "supported are TemplateProcessing and BertProcessing.");
         }
     }
 

@@ -3,7 +3,9 @@ using System.Text.Json;
 
 namespace Qkv.Text;
 
-/// <summary>Reads the text and JSON files of a tokenizer with a bound on their size; whatever is wrong is one InvalidDataException.</summary>
+/// <summary>
+/// Reads the text and JSON files of a tokenizer with a bound on their size; whatever is wrong is one InvalidDataException.
+/// </summary>
 internal static class TextFile
 {
     // The largest published tokenizer.json is under 40 MB; ten times that still fits in memory a few times over.

@@ -10,17 +10,19 @@ internal sealed class TokenBuffer
     /// <summary>Keep more than ids.</summary>
     public bool Detailed { get; set; }
 
-    /// <summary>No further word is begun once this many tokens are there.</summary>
+    /// <summary>Nothing is added behind the word that brings this many tokens.</summary>
     public int Limit { get; set; } = int.MaxValue;
 
     /// <summary>Tokens written.</summary>
     public int Count { get; private set; }
 
-    /// <summary>Number the next word gets.</summary>
-    public int Word { get; set; }
+    /// <summary>Number of the word that is being written.</summary>
+    public int Word { get; private set; }
 
-    /// <summary>Whether <see cref="Limit"/> is reached.</summary>
-    public bool IsFull => Count >= Limit;
+    /// <summary>
+    /// Whether <see cref="Limit"/> is reached. Only a spelled word ends a text, never an added token, as in tokenizers.
+    /// </summary>
+    public bool IsFull { get; private set; }
 
     /// <summary>(Count) ids.</summary>
     public ReadOnlySpan<int> Ids => _ids.AsSpan(0, Count);
@@ -36,6 +38,9 @@ internal sealed class TokenBuffer
 
     /// <summary>(Count) token strings; detailed only.</summary>
     public List<string> Tokens { get; } = [];
+
+    /// <summary>(words) whether a word was spelled in pieces of the vocabulary; false for added tokens; detailed only.</summary>
+    public List<bool> Spelled { get; } = [];
 
     /// <summary>Appends an id.</summary>
     public void Add(int id)
@@ -62,6 +67,17 @@ internal sealed class TokenBuffer
         Tokens.Add(token);
     }
 
+    /// <summary>Ends a word: a spelled one, or an added token.</summary>
+    public void EndWord(bool spelled)
+    {
+        Word++;
+        IsFull = IsFull || (spelled && Count >= Limit);
+        if (Detailed)
+        {
+            Spelled.Add(spelled);
+        }
+    }
+
     /// <summary>Takes tokens back until <paramref name="count"/> are left.</summary>
     public void Rewind(int count)
     {
@@ -79,7 +95,8 @@ internal sealed class TokenBuffer
         {
             (_ids, _words, _starts, _ends) = (new int[64], [], [], []);
         }
-        (Count, Word, Limit) = (0, 0, int.MaxValue);
+        (Count, Word, Limit, IsFull) = (0, 0, int.MaxValue, false);
         Tokens.Clear();
+        Spelled.Clear();
     }
 }

@@ -17,26 +17,16 @@ public readonly record struct Appended(int Tokens, int Dropped)
 /// </summary>
 public sealed class Tokenizer
 {
-    // Scratch above this many elements (about 10 MB a thread) is given back after the call that needed it.
-    private const int LargestScratch = 1 << 20;
-
-    [ThreadStatic]
-    private static Scratch? t_scratch;
-
     private readonly TokenizerParts _parts;
-    private readonly BertNormalizer _normalizer;
-    private readonly WordPiece _wordPiece;
-    private readonly AddedTokens? _asGiven, _normalized;
+    private readonly TextPipeline _pipeline;
     private readonly HashSet<int> _special;
+    private readonly Dictionary<int, string> _decoded;   // added tokens that are found normalized are also written so
 
     internal Tokenizer(TokenizerParts parts)
     {
         _parts = parts;
-        _normalizer = BertNormalizer.For(parts.Normalizer);
-        _wordPiece = new WordPiece(
-            parts.Vocabulary, parts.IsModelToken, parts.Vocabulary.IdOf(parts.UnknownToken), parts.ContinuationPrefix, parts.LongestWord);
-        _asGiven = Search(token => !token.Normalized, text => text);
-        _normalized = Search(token => token.Normalized, Normalize);
+        _pipeline = new TextPipeline(parts);
+        _decoded = parts.Added.Where(token => token.Normalized).ToDictionary(token => token.Id, token => Normalize(token.Content));
         _special = [.. parts.Added.Where(token => token.Special).Select(token => token.Id)];
     }
 
@@ -73,14 +63,16 @@ public sealed class Tokenizer
     /// <exception cref="InvalidDataException">A file is broken or of a kind that is not supported; says which, what and where.</exception>
     public static Tokenizer Load(string directory)
     {
-        string json = Path.Combine(directory, TokenizerJson.FileName), vocabulary = Path.Combine(directory, VocabularyDirectory.FileName);
+        string json = Path.Combine(directory, TokenizerJson.FileName);
+        string vocabulary = Path.Combine(directory, VocabularyDirectory.FileName);
         if (File.Exists(json))
         {
             return new Tokenizer(TokenizerJson.Read(json, VocabularyDirectory.ReadMaxLength(directory)));
         }
         return File.Exists(vocabulary)
             ? new Tokenizer(VocabularyDirectory.Read(directory))
-            : throw new FileNotFoundException($"{directory}: expected {TokenizerJson.FileName} or {VocabularyDirectory.FileName}, found neither.", json);
+            : throw new FileNotFoundException(
+                $"{directory}: expected {TokenizerJson.FileName} or {VocabularyDirectory.FileName}, found neither.", json);
     }
 
     /// <summary>A text, or a pair of texts, as tokens with everything known about them.</summary>
@@ -124,16 +116,15 @@ public sealed class Tokenizer
     /// <summary>The same for a pair of texts, with the segment of each token.</summary>
     /// <exception cref="ArgumentException">The options cannot be met.</exception>
     public Appended Append(
-        ReadOnlySpan<char> text, ReadOnlySpan<char> pair, IBufferWriter<int> ids, IBufferWriter<int> typeIds, EncodeOptions options = default) =>
+        ReadOnlySpan<char> text, ReadOnlySpan<char> pair, IBufferWriter<int> ids, IBufferWriter<int> typeIds,
+        EncodeOptions options = default) =>
         Append(text, pair, isPair: true, ids, typeIds, options);
 
     /// <summary>What the normalizer alone makes of a text; added tokens are not spared.</summary>
     public string Normalize(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
-        var normalized = new NormalizedText();
-        _normalizer.Normalize(text, 0, normalized);
-        return normalized.Characters.ToString();
+        return _pipeline.Normalize(text);
     }
 
     /// <summary>Ids as text. Ids that the vocabulary does not have are left out, as a model may have more rows than tokens.</summary>
@@ -144,21 +135,22 @@ public sealed class Tokenizer
         {
             if (Vocabulary.TryGet(id, out string? token) && !(skipSpecialTokens && _special.Contains(id)))
             {
-                tokens.Add(token);
+                tokens.Add(_decoded.GetValueOrDefault(id, token));
             }
         }
         return _parts.Decoder.Decode(tokens);
     }
 
     private Appended Append(
-        ReadOnlySpan<char> text, ReadOnlySpan<char> pair, bool isPair, IBufferWriter<int> ids, IBufferWriter<int>? typeIds, in EncodeOptions options)
+        ReadOnlySpan<char> text, ReadOnlySpan<char> pair, bool isPair, IBufferWriter<int> ids, IBufferWriter<int>? typeIds,
+        in EncodeOptions options)
     {
         int room = Room(isPair, options);
-        Scratch scratch = TakeScratch(detailed: false);
-        Tokenize(text, scratch.First, scratch.Text);
+        TokenScratch scratch = TokenScratch.Take(detailed: false);
+        _pipeline.Tokenize(text, scratch.First, scratch.Text);
         if (isPair)
         {
-            Tokenize(pair, scratch.Second, scratch.Text);
+            _pipeline.Tokenize(pair, scratch.Second, scratch.Text);
         }
         (int first, int second) = Truncation.Keep(scratch.First.Count, isPair ? scratch.Second.Count : -1, room, options.Truncation);
         int appended = 0;
@@ -179,7 +171,7 @@ public sealed class Tokenizer
             appended += tokens.Length;
         }
         int dropped = scratch.First.Count - first + (isPair ? scratch.Second.Count - second : 0);
-        GiveBack(scratch);
+        scratch.GiveBack();
         return new Appended(appended, dropped);
     }
 
@@ -188,20 +180,21 @@ public sealed class Tokenizer
     private EncodingLayout Lay(string text, string? pair, in EncodeOptions options)
     {
         int room = Room(pair is not null, options);
-        Scratch scratch = TakeScratch(detailed: true);
-        SequenceTokens first = Sequence(text, scratch.First, scratch.Text, options);
-        SequenceTokens? second = pair is null ? null : Sequence(pair, scratch.Second, scratch.Text, options);
-        GiveBack(scratch);
+        TokenScratch scratch = TokenScratch.Take(detailed: true);
+        int limit = options.WholeText ? int.MaxValue : options.MaxLength ?? int.MaxValue;
+        int firstLimit = options.Truncation == TruncationStrategy.OnlySecond ? int.MaxValue : limit;
+        SequenceTokens first = Sequence(text, scratch.First, scratch.Text, firstLimit, options.TruncationSide);
+        SequenceTokens? second = pair is null ? null : Sequence(pair, scratch.Second, scratch.Text, limit, options.TruncationSide);
+        scratch.GiveBack();
         (int keepFirst, int keepSecond) = Truncation.Keep(first.Length, second?.Length ?? -1, room, options.Truncation);
         return new EncodingLayout(_parts, first, keepFirst, second, keepSecond, options);
     }
 
-    private SequenceTokens Sequence(string text, TokenBuffer tokens, NormalizedText normalized, in EncodeOptions options)
+    private SequenceTokens Sequence(string text, TokenBuffer tokens, NormalizedText normalized, int limit, Side cut)
     {
-        int limit = options.WholeText ? int.MaxValue : options.MaxLength ?? int.MaxValue;
-        tokens.Limit = options.TruncationSide == Side.Right ? limit : int.MaxValue;
-        Tokenize(text, tokens, normalized);
-        return new SequenceTokens(text, tokens, options.TruncationSide == Side.Left ? limit : int.MaxValue);
+        tokens.Limit = cut == Side.Right ? limit : int.MaxValue;
+        _pipeline.Tokenize(text, tokens, normalized);
+        return new SequenceTokens(text, tokens, cut == Side.Left ? limit : int.MaxValue);
     }
 
     /// <summary>Tokens of the texts that fit beside the template's; int.MaxValue without a limit.</summary>
@@ -220,7 +213,8 @@ public sealed class Tokenizer
         }
         return options.Stride <= Math.Max(0, most - single)
             ? most - added
-            : throw new ArgumentException($"Encode: expected Stride of at most {Math.Max(0, most - single)} (MaxLength {most} less {single} special tokens), got {options.Stride}.");
+            : throw new ArgumentException($"Encode: expected Stride of at most {Math.Max(0, most - single)} "
+                + $"(MaxLength {most} less {single} special tokens), got {options.Stride}.");
     }
 
     private int PaddedLength(int longest, in EncodeOptions options)
@@ -235,97 +229,5 @@ public sealed class Tokenizer
         return options is { Padding: not Padding.None, PadToMultipleOf: > 0 and int multiple }
             ? checked((length + multiple - 1) / multiple * multiple)
             : length;
-    }
-
-    /// <summary>Added tokens are split off the text as given; what is between them is normalized and made into words.</summary>
-    private void Tokenize(ReadOnlySpan<char> text, TokenBuffer tokens, NormalizedText normalized)
-    {
-        int search = 0, taken = 0;
-        while (_asGiven is not null && _asGiven.TryNext(text, ref search, taken, out AddedMatch match))
-        {
-            TokenizePiece(text, taken, match.Start, tokens, normalized);
-            Add(match.Id, text[match.Start..match.End], match.Start, match.End, tokens);
-            taken = match.End;
-        }
-        TokenizePiece(text, taken, text.Length, tokens, normalized);
-    }
-
-    private void TokenizePiece(ReadOnlySpan<char> text, int start, int end, TokenBuffer tokens, NormalizedText normalized)
-    {
-        if (start >= end || tokens.IsFull)
-        {
-            return;
-        }
-        normalized.Clear();
-        _normalizer.Normalize(text[start..end], start, normalized);
-        ReadOnlySpan<char> characters = normalized.Characters;
-        ReadOnlySpan<int> sources = normalized.Sources;
-        int search = 0, taken = 0;
-        while (_normalized is not null && _normalized.TryNext(characters, ref search, taken, out AddedMatch match))
-        {
-            Words(taken, match.Start, text, normalized, tokens);
-            bool aligned = normalized.Aligned;
-            Add(match.Id, characters[match.Start..match.End],
-                aligned ? sources[match.Start] : 0, aligned ? WordPiece.EndOf(text, sources[match.End - 1]) : 0, tokens);
-            taken = match.End;
-        }
-        Words(taken, characters.Length, text, normalized, tokens);
-    }
-
-    private void Words(int start, int end, ReadOnlySpan<char> original, NormalizedText normalized, TokenBuffer tokens)
-    {
-        if (start < end)
-        {
-            ReadOnlySpan<int> sources = normalized.Aligned ? normalized.Sources[start..end] : [];
-            _wordPiece.Tokenize(normalized.Characters[start..end], sources, original, tokens);
-        }
-    }
-
-    private static void Add(int id, ReadOnlySpan<char> written, int start, int end, TokenBuffer tokens)
-    {
-        if (!tokens.IsFull)
-        {
-            tokens.Add(id);
-            if (tokens.Detailed)
-            {
-                tokens.Describe(written.ToString(), start, end);
-            }
-            tokens.Word++;
-        }
-    }
-
-    private AddedTokens? Search(Func<AddedToken, bool> which, Func<string, string> form)
-    {
-        // Of two that look the same once normalized, special ones come first.
-        AddedToken[] tokens = [.. _parts.Added.Where(which).OrderBy(token => token.Special ? 0 : 1)];
-        return tokens.Length == 0 ? null : new AddedTokens(tokens, form);
-    }
-
-    private static Scratch TakeScratch(bool detailed)
-    {
-        // Taken out of its slot while in use: a buffer writer of the caller may tokenize, too.
-        Scratch scratch = t_scratch ?? new Scratch();
-        t_scratch = null;
-        scratch.Text.Aligned = scratch.First.Detailed = scratch.Second.Detailed = detailed;
-        scratch.First.Clear(LargestScratch);
-        scratch.Second.Clear(LargestScratch);
-        return scratch;
-    }
-
-    private static void GiveBack(Scratch scratch)
-    {
-        scratch.Text.Trim(LargestScratch);
-        scratch.First.Clear(LargestScratch);
-        scratch.Second.Clear(LargestScratch);
-        t_scratch = scratch;
-    }
-
-    private sealed class Scratch
-    {
-        public NormalizedText Text { get; } = new();
-
-        public TokenBuffer First { get; } = new();
-
-        public TokenBuffer Second { get; } = new();
     }
 }

@@ -56,11 +56,14 @@ internal static class TokenizerJson
         string type = component.IsNull ? "null" : component["type"].String("without a type");
         if (type != supported)
         {
-            throw new InvalidDataException($"{component.File}: {component.Path} is {type}, which is not supported; supported is {supported}.");
+            throw new InvalidDataException(
+                $"{component.File}: {component.Path} is {type}, which is not supported; supported is {supported}.");
         }
     }
 
-    /// <summary>Files before tokenizers 0.10 may lack the model's type; only WordPiece has a continuing_subword_prefix and no merges.</summary>
+    /// <summary>
+    /// Files before tokenizers 0.10 may lack the model's type; only WordPiece has a continuing_subword_prefix and no merges.
+    /// </summary>
     private static void ExpectWordPiece(JsonField model)
     {
         bool untyped = !model.IsNull && model["type"].IsNull && model["merges"].IsNull && !model["continuing_subword_prefix"].IsNull;
@@ -93,7 +96,8 @@ internal static class TokenizerJson
             }
             else if (modelIds[content] != id)
             {
-                throw new InvalidDataException($"{item.File}: {item.Path} gives {Vocabulary.Quote(content)} the id {id}, model.vocab gives it {modelIds[content]}.");
+                throw new InvalidDataException($"{item.File}: {item.Path} gives {Vocabulary.Quote(content)} the id {id}, "
+                    + $"model.vocab gives it {modelIds[content]}.");
             }
             added.Add(new AddedToken(
                 content, id, special, item["single_word"].Boolean(false), item["lstrip"].Boolean(false), item["rstrip"].Boolean(false),

@@ -50,7 +50,8 @@ internal static class Truncation
 
     private static int Shorten(int length, int excess, string which) => length > excess
         ? length - excess
-        : throw new ArgumentException($"Encode: expected the {which} text to be longer than the {excess} tokens that must go, got {length}.");
+        : throw new ArgumentException(
+            $"Encode: expected the {which} text to be longer than the {excess} tokens that must go, got {length}.");
 
     /// <summary>The windows of a sequence, the one that is kept first: (start, end) each.</summary>
     public static List<(int Start, int End)> Windows(int length, int keep, int stride, Side side)

@@ -18,7 +18,8 @@ public sealed class Vocabulary
         {
             if (id < 0 || id >= _tokens.Length)
             {
-                throw new InvalidDataException($"{source}: token {Quote(token)} has id {id}, but {_tokens.Length} tokens need the ids 0 to {_tokens.Length - 1} without gaps.");
+                throw new InvalidDataException($"{source}: token {Quote(token)} has id {id}, "
+                    + $"but {_tokens.Length} tokens need the ids 0 to {_tokens.Length - 1} without gaps.");
             }
             if (_tokens[id] is { } other)
             {

@@ -14,9 +14,14 @@ internal static class VocabularyDirectory
 
     // Classes of transformers that read vocab.txt exactly as BertTokenizer does.
     private static readonly string[] s_classes =
-        ["Bert", "DistilBert", "Electra", "MobileBert", "SqueezeBert", "ConvBert", "LayoutLM", "Lxmert", "RetriBert", "VisualBert", "PreTrained"];
+    [
+        "Bert", "DistilBert", "Electra", "MobileBert", "SqueezeBert", "ConvBert", "LayoutLM", "Lxmert", "RetriBert", "VisualBert",
+        "PreTrained",
+    ];
 
-    /// <summary><c>model_max_length</c>, or null where it is missing, null, or larger than any sequence (transformers writes 1e30).</summary>
+    /// <summary>
+    /// <c>model_max_length</c>, or null where it is missing, null, or larger than any sequence (transformers writes 1e30).
+    /// </summary>
     /// <exception cref="InvalidDataException">The file is broken.</exception>
     public static int? ReadMaxLength(string directory)
     {
@@ -51,7 +56,9 @@ internal static class VocabularyDirectory
             // Settings of the token that added_tokens_decoder gives stay; a special token the vocabulary lacks is of no use.
             if (vocabulary.TryGet(special, out int id))
             {
-                added[id] = added.TryGetValue(id, out AddedToken? known) ? known with { Special = true } : new AddedToken(special, id, Special: true);
+                added[id] = added.TryGetValue(id, out AddedToken? known)
+                    ? known with { Special = true }
+                    : new AddedToken(special, id, Special: true);
             }
         }
         return new TokenizerParts
@@ -84,7 +91,9 @@ internal static class VocabularyDirectory
             }
             else if (id >= tokens.Count || tokens[id] != token.Content)
             {
-                throw new InvalidDataException($"{path}: the added token {Vocabulary.Quote(token.Content)} has id {id}, but the vocabulary has {(id < tokens.Count ? Vocabulary.Quote(tokens[id]) : $"{tokens.Count} tokens")} there.");
+                string found = id < tokens.Count ? Vocabulary.Quote(tokens[id]) + " there" : $"only {tokens.Count} tokens";
+                throw new InvalidDataException(
+                    $"{path}: the added token {Vocabulary.Quote(token.Content)} has id {id}, but the vocabulary has {found}.");
             }
         }
         return new Vocabulary([.. tokens]);
@@ -104,7 +113,8 @@ internal static class VocabularyDirectory
                 : given;
             if (!s_classes.Contains(family))
             {
-                throw new InvalidDataException($"{name.File}: {name.Path} is {Vocabulary.Quote(given)}, which is not supported with vocab.txt; supported are BertTokenizer and its namesakes.");
+                throw new InvalidDataException($"{name.File}: {name.Path} is {Vocabulary.Quote(given)}, which is not supported with "
+                    + "vocab.txt; supported are BertTokenizer and its namesakes.");
             }
         }
         if (settings["do_basic_tokenize"].Boolean(true) is false)

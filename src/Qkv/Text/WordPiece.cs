@@ -64,7 +64,7 @@ internal sealed class WordPiece
                 i = next;
             }
             Word(normalized[start..i], sources.IsEmpty ? [] : sources[start..i], original, tokens);
-            tokens.Word++;
+            tokens.EndWord(spelled: true);
         }
     }
 
