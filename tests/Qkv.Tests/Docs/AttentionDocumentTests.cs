@@ -10,7 +10,7 @@ namespace Qkv.Tests.Docs;
 public class AttentionDocumentTests
 {
     private const string Sentence = "我想吃酸菜鱼";
-    private const int Head = 3;
+    private const int Head = 1;
     private const int Shown = 4;
 
     private static readonly Document s_document = new("docs/attention.md");
