@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using System.Text.RegularExpressions;
 using Qkv.Encoders;
 using Qkv.Kernels;
 
@@ -161,11 +160,5 @@ public class AttentionDocumentTests
 
     private static ReadOnlySpan<float> ContextRow(int token) => Row("layers.0.context", token, 0).Slice(Head * D, D);
 
-    /// <summary>The lines of this file between "begin NAME" and "end NAME".</summary>
-    private static string Region(string name)
-    {
-        string source = File.ReadAllText(Path.Combine(Document.Root, "tests/Qkv.Tests/Docs/AttentionDocumentTests.cs")).ReplaceLineEndings("\n");
-        Match region = Regex.Match(source, $"// begin {name}\n(.*?)\n *// end {name}", RegexOptions.Singleline);
-        return string.Join('\n', region.Groups[1].Value.Split('\n').Select(line => line.Length >= 8 ? line[8..] : line));
-    }
+    private static string Region(string name) => Document.Region("tests/Qkv.Tests/Docs/AttentionDocumentTests.cs", name);
 }

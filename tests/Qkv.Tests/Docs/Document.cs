@@ -29,6 +29,14 @@ internal sealed partial class Document(string relativePath)
         AssertSame(name, expected, block.Groups[1].Value);
     }
 
+    /// <summary>The lines of a source file between "begin NAME" and "end NAME", without their indentation.</summary>
+    public static string Region(string relativePath, string name)
+    {
+        string source = File.ReadAllText(Path.Combine(Root, relativePath)).ReplaceLineEndings("\n");
+        Match region = Regex.Match(source, $"// begin {name}\n(.*?)\n *// end {name}", RegexOptions.Singleline);
+        return string.Join('\n', region.Groups[1].Value.Split('\n').Select(line => line.Length >= 8 ? line[8..] : line));
+    }
+
     // SIMD levels round differently in the seventh digit, and a third decimal that sits on the edge may tip over.
     private static void AssertSame(string name, string expected, string actual)
     {
