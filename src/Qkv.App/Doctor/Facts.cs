@@ -68,7 +68,7 @@ internal static class Facts
         yield return new(group, "intermediate_size", config.IntermediateSize);
         yield return new(group, "vocabulary_size", config.VocabularySize);
         yield return new(group, "activation", config.Activation);
-        yield return new(group, "positions", config.PositionEmbeddingType, $"{config.PositionEmbeddingType}, {config.MaxPositions:N0}");
+        yield return new(group, "positions", config.PositionEmbeddingType);
         yield return new(group, "max_positions", config.MaxPositions);
         yield return new(group, "parameters", model.ParameterCount);
         yield return new(group, "dtype", model.Types.Select(type => type.StoredName()).ToArray());

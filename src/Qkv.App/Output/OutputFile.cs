@@ -65,7 +65,9 @@ internal static class OutputFile
         foreach (string file in Directory.GetFiles(Path.GetDirectoryName(temporary)!, Path.GetFileName(temporary) + "*")) File.Delete(file);
     }
 
-    private static string Target(string path) => new FileInfo(path).ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? Path.GetFullPath(path);
+    // A link stays one: what it points to is replaced.
+    private static string Target(string path) =>
+        (File.Exists(path) ? File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName : null) ?? Path.GetFullPath(path);
 
     private sealed record Registrations(IDisposable First, IDisposable Second) : IDisposable
     {
