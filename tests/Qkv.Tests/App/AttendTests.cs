@@ -39,7 +39,6 @@ public class AttendTests
     }
 
     [Theory]
-    [InlineData(30)]
     [InlineData(40)]
     [InlineData(60)]
     [InlineData(100)]

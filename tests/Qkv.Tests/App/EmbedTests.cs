@@ -96,10 +96,11 @@ public class EmbedTests
         var texts = new string?[s_texts.Length];
         await group.ReadAsync(reader.Schema.DataFields[0], texts.AsMemory(), cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(s_texts, texts);
-        var numbers = new float?[5 * s_texts.Length];
+        var numbers = new float[5 * s_texts.Length];
+        var definitions = new int[numbers.Length];
         var repetitions = new int[numbers.Length];
-        await group.ReadAsync<float>(reader.Schema.DataFields[1], numbers.AsMemory(), repetitions.AsMemory(), TestContext.Current.CancellationToken);
-        Assert.Equal(s_texts.SelectMany(text => s_encoder.Value.Embed(text)[..5]).Select(number => (float?)number), numbers);
+        await group.ReadRawAsync<float>(reader.Schema.DataFields[1], numbers.AsMemory(), definitions.AsMemory(), repetitions.AsMemory(), TestContext.Current.CancellationToken);
+        Assert.Equal(s_texts.SelectMany(text => s_encoder.Value.Embed(text)[..5]), numbers);
         Assert.Equal(s_texts.SelectMany(_ => (int[])[0, 1, 1, 1, 1]), repetitions);
     }
 
