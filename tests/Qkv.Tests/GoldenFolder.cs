@@ -17,6 +17,9 @@ internal sealed class GoldenFolder(string name) : IDisposable
     /// <summary>A float32 tensor: an input, or what the reference gives in float32.</summary>
     public float[] this[string tensor] => Expected.ReadAll(tensor);
 
+    /// <summary>What the reference gives in float64.</summary>
+    public double[] Truth(string tensor) => _expected64!.ReadDoubles(tensor);
+
     /// <summary>
     /// Checks a tensor. <paramref name="view"/> says how numbers of the reference are laid out for the comparison; the twin is
     /// laid out like the reference.
