@@ -31,9 +31,9 @@ public unsafe class MatMulTests
     public void A_row_has_the_same_bits_whatever_the_number_of_rows_and_threads() => Gen.Select(s_products, Gen.Int[1, 40]).Sample((product, rows) =>
     {
         float[] all = product.Forward(product.Rows, threads: 1);
-        Assert.Equal(Bits(all), Bits(product.Forward(product.Rows, threads: 2)));
+        Bits.Equal(all, product.Forward(product.Rows, threads: 2));
         rows = Math.Min(rows, product.Rows);
-        Assert.Equal(Bits(all.AsSpan(0, rows * product.Outputs)), Bits(product.Forward(rows, threads: 2)));
+        Bits.Equal(all.AsSpan(0, rows * product.Outputs), product.Forward(rows, threads: 2));
     }, iter: Effort.Iterations(300), threads: 1);
 
     [Fact]
@@ -44,7 +44,7 @@ public unsafe class MatMulTests
         {
             float[] one = product.Forward(product.Rows, threads: 2, map);
             for (int row = 0; row < product.Rows; row++)
-                Assert.Equal(Bits(all.AsSpan(row * product.Outputs + map * product.Columns, product.Columns)), Bits(one.AsSpan(row * product.Columns, product.Columns)));
+                Bits.Equal(all.AsSpan(row * product.Outputs + map * product.Columns, product.Columns), one.AsSpan(row * product.Columns, product.Columns));
         }
     }, iter: Effort.Iterations(150), threads: 1);
 
@@ -68,7 +68,7 @@ public unsafe class MatMulTests
         packed.Set(0, w, b);
         PackedMatrix tied = PackedMatrix.Tied(table);
         tied.SetBias(0, b);
-        Assert.Equal(Bits(Forward(packed)), Bits(Forward(tied)));
+        Bits.Equal(Forward(packed), Forward(tied));
 
         float[] Forward(PackedMatrix matrix)
         {
@@ -77,8 +77,6 @@ public unsafe class MatMulTests
             return y;
         }
     }
-
-    private static int[] Bits(ReadOnlySpan<float> numbers) => System.Runtime.InteropServices.MemoryMarshal.Cast<float, int>(numbers).ToArray();
 
     /// <summary>A product of random numbers; rows of X lie further apart than they are long, as those of Q, K and V do.</summary>
     private sealed record Product(int Rows, int Columns, int Inner, int Maps, Activation Activation, bool Residual, int Seed)
