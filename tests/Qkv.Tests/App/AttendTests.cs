@@ -1,7 +1,6 @@
 using System.Text.Json;
 using System.Xml.Linq;
 using Qkv.Parameters;
-using Qkv.Tests.Parameters;
 
 namespace Qkv.Tests.App;
 

@@ -2,7 +2,6 @@ using System.Text;
 using System.Text.Json;
 using Qkv.App;
 using Qkv.App.Output;
-using Qkv.Tests.Parameters;
 
 namespace Qkv.Tests.App;
 

@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using Parquet;
-using Qkv.Tests.Parameters;
 
 namespace Qkv.Tests.App;
 

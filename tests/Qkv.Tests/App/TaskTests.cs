@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Qkv.Tests.Parameters;
 
 namespace Qkv.Tests.App;
 

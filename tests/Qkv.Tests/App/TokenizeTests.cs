@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Qkv.Tests.Parameters;
 
 namespace Qkv.Tests.App;
 

@@ -1,5 +1,4 @@
 using Qkv.Parameters;
-using Qkv.Tests.Parameters;
 
 namespace Qkv.Tests.App;
 

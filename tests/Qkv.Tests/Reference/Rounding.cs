@@ -12,7 +12,7 @@ internal static class Rounding
     public const double Unit = 1.0 / (1 << 24);
 
     /// <summary>The largest errors that <c>Functions</c> states: relative for exp, tanh and the sigmoid, absolute for erf.</summary>
-    public const double Exp = 4 * Unit, Erf = 3e-7, Tanh = 1.5e-7, Sigmoid = 2.4e-7;
+    public const double Exp = 4 * Unit, Erf = 3.5e-7, Tanh = 1.5e-7, Sigmoid = 2.4e-7;
 
     /// <summary>γₙ: the relative error of n operations one after the other, as of a sum of n products, in any order, over Σ|a·b|.</summary>
     public static double Gamma(int operations) => operations * Unit / (1 - operations * Unit);
