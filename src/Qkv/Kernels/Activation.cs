@@ -80,8 +80,12 @@ public static class ActivationFunctions
     {
         Check.Length(nameof(ActivationFunctions), nameof(y), x.Length, y.Length);
         fixed (float* source = x, destination = y)
-            Workers.Run(new Rows(activation, source, destination, x.Length), 1, 1);
+            Apply(activation, source, destination, x.Length, Workers.Limit);
     }
+
+    /// <summary>y = activation(x), cut for the thread team.</summary>
+    internal static unsafe void Apply(Activation activation, float* x, float* y, nint count, int threads) =>
+        Workers.Run(new Parts(activation, x, y, count), (int)((count + RowParts.Numbers - 1) / RowParts.Numbers), threads);
 
     /// <summary>The loop of <see cref="Apply(Activation, ReadOnlySpan{float}, Span{float})"/> at one width.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -161,11 +165,15 @@ public static class ActivationFunctions
         static abstract V Derivative<V>(V x) where V : struct, ISimd<V>;
     }
 
-    private readonly unsafe struct Rows(Activation activation, float* x, float* y, int count) : IKernel
+    private readonly unsafe struct Parts(Activation activation, float* x, float* y, nint count) : IKernel
     {
         private readonly float* _x = x, _y = y;
 
-        public void Run<V>(int part, int worker) where V : struct, ISimd<V> => Apply<V>(activation, _x, _y, count);
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V>
+        {
+            nint start = (nint)part * RowParts.Numbers;
+            Apply<V>(activation, _x + start, _y + start, (int)Math.Min(RowParts.Numbers, count - start));
+        }
     }
 
     private readonly struct Linear : IActivation
