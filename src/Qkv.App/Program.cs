@@ -1,1 +1,5 @@
-return 0;
+using Qkv.App;
+using Qkv.App.Output;
+
+using IDisposable signals = OutputFile.RemoveWhenInterrupted();
+return CommandLine.Run(args, Terminal.OfProcess());

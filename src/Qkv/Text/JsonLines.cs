@@ -117,7 +117,8 @@ public static class JsonLines
         return text.ToString();
     }
 
-    private static IEnumerable<ReadOnlyMemory<byte>> Lines(Stream stream, string name)
+    /// <summary>The lines of a stream as bytes, without their ends (\n) and without a byte order mark before the first; each until the next is asked for.</summary>
+    internal static IEnumerable<ReadOnlyMemory<byte>> Lines(Stream stream, string name)
     {
         byte[] buffer = new byte[1 << 16];
         int start = 0, end = 0, seen = 0;

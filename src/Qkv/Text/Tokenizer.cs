@@ -51,6 +51,9 @@ public sealed class Tokenizer
     /// <summary>Id of the masked-token symbol, such as [MASK]; null where the vocabulary has none.</summary>
     public int? MaskId => Vocabulary.TryGet(_parts.MaskToken, out int id) ? id : null;
 
+    /// <summary>Tokens that stand for no text, such as [CLS], by id.</summary>
+    internal IEnumerable<string> SpecialTokens => _special.Order().Select(Vocabulary.TokenOf);
+
     /// <summary>Whether a directory has a tokenizer to <see cref="Load"/>.</summary>
     public static bool Exists(string directory) =>
         File.Exists(Path.Combine(directory, TokenizerJson.FileName)) || File.Exists(Path.Combine(directory, VocabularyDirectory.FileName));

@@ -1,0 +1,115 @@
+using System.Globalization;
+using System.IO.Enumeration;
+using Qkv.Encoders;
+using Qkv.Kernels;
+using Qkv.Parameters;
+using Qkv.Text;
+
+namespace Qkv.Bench;
+
+/// <summary>
+/// How near the machine's limit the engine comes: the multiply-add peak of one thread and of all, and the share of it that each
+/// matrix product of BERT-base, attention and whole forward passes reach. Only multiply-adds count as work (two operations
+/// each); bias, activation, residual, softmax and LayerNorm take time and count nothing. Prints TSV with a header line.
+/// </summary>
+internal static unsafe class LimitBenchmark
+{
+    private const double Budget = 0.3;
+
+    private static readonly int[] s_rows = [1, 4, 16, 64, 128, 384, 512, 1024];
+
+    public static void Run(string filter)
+    {
+        Console.WriteLine("case\tthreads\tmilliseconds\tgflops\tshare");
+        foreach (int threads in Threads())
+        {
+            double peak = MachinePeak.Gflops(threads);
+            Console.WriteLine($"peak/{SimdSupport.Level}\t{threads}\t\t{Number(peak)}\t{Number(1)}");
+            Console.WriteLine($"memory/GB per second: {Number(MachinePeak.ReadGigabytes(threads))}\t{threads}\t\t\t");
+            foreach (Case each in Cases(threads))
+            {
+                if (!FileSystemName.MatchesSimpleExpression(filter, each.Name)) continue;
+                double seconds = Timing.Best(each.Prepare(), Budget), gflops = each.Operations / seconds / 1e9;
+                Console.WriteLine($"{each.Name}\t{threads}\t{Number(1e3 * seconds)}\t{Number(gflops)}\t{Number(gflops / peak)}");
+            }
+        }
+    }
+
+    private static IEnumerable<int> Threads() => Workers.Limit == 1 ? [1] : [1, Workers.Limit];
+
+    private static IEnumerable<Case> Cases(int threads)
+    {
+        foreach (Product product in (Product[])[new("qkv", 3, 768, 768), new("projection", 1, 768, 768, Residual: true),
+            new("intermediate", 1, 768, 3072, Activation.Gelu), new("output", 1, 3072, 768, Residual: true)])
+            foreach (int rows in s_rows)
+                yield return new Case($"matmul/{product.Name}/{product.Inputs}x{product.Maps * product.Outputs}/{rows}",
+                    2.0 * rows * product.Inputs * product.Maps * product.Outputs, () => MatMulOf(product, rows, threads));
+        foreach (int length in (int[])[128, 512, 2048])
+            yield return new Case($"attention/12x64/{length}", 4.0 * 768 * length * length, () => AttentionOf(length, threads));
+        Encoder? encoder = null;
+        foreach ((int sequences, int length) in ((int, int)[])[(1, 128), (8, 128), (1, 512)])
+            yield return new Case($"bert-base/float32/{sequences}x{length}", ForwardOperations(RandomEncoder.Base, sequences, length),
+                () => ForwardOf(encoder ??= RandomEncoder.Create(RandomEncoder.Base, threads), RandomEncoder.Batch(sequences, length)));
+    }
+
+    private static Action MatMulOf(Product product, int rows, int threads)
+    {
+        Linear map = RandomEncoder.Map(product.Maps, product.Inputs, product.Outputs);
+        AlignedBuffer x = RandomEncoder.Rows(rows, product.Inputs), residual = RandomEncoder.Rows(rows, map.Outputs), y = new((long)rows * map.Outputs);
+        return () => map.Forward(x.Pointer, rows, y.Pointer, threads, product.Activation, product.Residual ? residual.Pointer : null);
+    }
+
+    private static Action AttentionOf(int length, int threads)
+    {
+        const int heads = 12, headSize = 64, features = heads * headSize;
+        AlignedBuffer x = RandomEncoder.Rows(length, 3 * features);
+        AlignedBuffer context = new((long)length * features), scratch = new((long)threads * FlashAttention.ScratchSize(headSize));
+        int[] starts = GC.AllocateArray<int>(2, pinned: true);
+        starts[1] = length;
+        return () =>
+        {
+            fixed (int* start = starts)
+            {
+                var shape = new AttentionShape
+                {
+                    Sequences = 1,
+                    Heads = heads,
+                    HeadSize = headSize,
+                    QueryStarts = start,
+                    KeyStarts = start,
+                    Queries = x.Pointer,
+                    QueryStride = 3 * features,
+                    Keys = x.Pointer + features,
+                    Values = x.Pointer + 2 * features,
+                    KeyStride = 3 * features,
+                };
+                FlashAttention.Forward(shape, context.Pointer, features, scratch.Pointer, threads);
+            }
+        };
+    }
+
+    private static Action ForwardOf(Encoder encoder, TokenBatch batch)
+    {
+        var nobody = new Nobody();
+        return () => encoder.Forward(batch, ref nobody);
+    }
+
+    private static double ForwardOperations(EncoderConfig config, double sequences, double length)
+    {
+        double features = config.HiddenSize, maps = 4 * features * features + 2 * features * config.IntermediateSize;
+        return config.Layers * sequences * length * (2 * maps + 4 * features * length);
+    }
+
+    private static string Number(double value) => value.ToString(value < 10 ? "F3" : "F1", CultureInfo.InvariantCulture);
+
+    private sealed record Case(string Name, double Operations, Func<Action> Prepare);
+
+    private sealed record Product(string Name, int Maps, int Inputs, int Outputs, Activation Activation = Activation.Linear, bool Residual = false);
+
+    private readonly struct Nobody : IReceiver
+    {
+        public void Receive(in TokenSlice tokens, float* hidden)
+        {
+        }
+    }
+}

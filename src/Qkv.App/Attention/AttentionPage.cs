@@ -1,0 +1,94 @@
+using System.Globalization;
+using Qkv.App.Output;
+
+namespace Qkv.App.Attention;
+
+/// <summary>
+/// Attention weights as a terminal shows them: a heat map with its numbers, rows look at columns, and for each token the three
+/// that it looks at most. A map that does not fit side by side is cut into blocks of columns; one that is too large even for
+/// that is left out, and the three tokens stay.
+/// </summary>
+/// <param name="page">Where it goes.</param>
+/// <param name="labels">(L), the tokens.</param>
+/// <param name="width">Columns of the terminal.</param>
+internal sealed class AttentionPage(Page page, string[] labels, int width)
+{
+    // More rows than a screen has, or more blocks than one keeps in mind, show nothing.
+    private const int MostRows = 40;
+    private const int MostBlocks = 3;
+
+    private const int LongestRowLabel = 14;
+    private const int LongestColumnLabel = 7;
+    private const int LongestTopLabel = 10;
+
+    private readonly int _rowWidth = Math.Min(LongestRowLabel, labels.Max(DisplayWidth.Of)) + 1;
+    private readonly int _cellWidth = Math.Clamp(labels.Max(DisplayWidth.Of), 3, LongestColumnLabel) + 1;
+    private readonly int _topWidth = Math.Min(LongestTopLabel, labels.Max(DisplayWidth.Of)) + 1 + 3 + 2;
+
+    private int CellsPerBlock => Math.Max(1, (width - _rowWidth - 2) / _cellWidth);
+
+    /// <summary>Whether heat maps are drawn.</summary>
+    public bool DrawsMaps => labels.Length <= MostRows && (labels.Length + CellsPerBlock - 1) / CellsPerBlock <= MostBlocks;
+
+    /// <summary>One map.</summary>
+    /// <param name="title">What it shows.</param>
+    /// <param name="remark">What else is to be said.</param>
+    /// <param name="weights">(L, L)</param>
+    public void Add(string title, string remark, ReadOnlySpan<float> weights)
+    {
+        page.Line().Add(title, Ink.Strong).Add("  ").Line(remark, Ink.Quiet).Line();
+        float largest = 0f;
+        foreach (float weight in weights) largest = Math.Max(largest, weight);
+        int first = 0;
+        while (DrawsMaps && first < labels.Length)
+        {
+            int end = Math.Min(labels.Length, first + CellsPerBlock);
+            int free = width - _rowWidth - (end - first) * _cellWidth - 3;
+            bool withTop = end == labels.Length && free >= 3 * _topWidth;
+            AddBlock(weights, first, end, largest, withTop);
+            first = end;
+            if (first < labels.Length) page.Line();
+            else if (withTop) return;
+            else page.Line();
+        }
+        AddBlock(weights, 0, 0, largest, withTop: true);
+    }
+
+    /// <summary>.12 for 0.12, 1.0 for one, a dot for what rounds to nothing.</summary>
+    public static string Number(float weight) => weight switch
+    {
+        >= 0.995f => "1.0",
+        < 0.005f => "·",
+        _ => weight.ToString(".00", CultureInfo.InvariantCulture),
+    };
+
+    private void AddBlock(ReadOnlySpan<float> weights, int first, int end, float largest, bool withTop)
+    {
+        page.Add(new string(' ', _rowWidth));
+        for (int column = first; column < end; column++) page.Add(DisplayWidth.Right(labels[column], _cellWidth), Ink.Quiet);
+        page.Line(withTop ? (end > first ? "   " : " ") + "looks most at" : "", Ink.Quiet);
+        for (int row = 0; row < labels.Length; row++)
+        {
+            ReadOnlySpan<float> line = weights.Slice(row * labels.Length, labels.Length);
+            page.Add(DisplayWidth.Right(labels[row], _rowWidth - 1)).Add(" ");
+            for (int column = first; column < end; column++)
+            {
+                string number = Number(line[column]);
+                page.Add(DisplayWidth.Right(number, _cellWidth), number == "·" ? Ink.Quiet : Ink.Heat, line[column] / largest);
+            }
+            if (withTop) AddTop(line, end > first ? "   " : " ");
+            page.EndLine();
+        }
+    }
+
+    private void AddTop(ReadOnlySpan<float> line, string gap)
+    {
+        float[] weights = line.ToArray();
+        page.Add(gap);
+        foreach (int token in Enumerable.Range(0, weights.Length).OrderByDescending(token => weights[token]).Take(3))
+        {
+            page.Add(DisplayWidth.Left(labels[token], _topWidth - 6)).Add(" ");
+            page.Add(DisplayWidth.Left(Number(weights[token]), 5), Ink.Quiet);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+using System.CommandLine;
+using System.Text.Json;
+using Qkv.App.Attention;
+using Qkv.App.Output;
+
+namespace Qkv.App;
+
+/// <summary><c>qkv classify</c>: the labels of texts.</summary>
+internal static class ClassifyCommand
+{
+    public static Command Create(CommonOptions common)
+    {
+        Argument<string[]> texts = Options.Texts("Texts; each gives a line of JSON [{label, score}], or a table on a terminal.");
+        var command = new Command("classify", "Labels texts.") { texts };
+        common.Run(command, (invocation, result) => Run(invocation, result.GetRequiredValue(texts)));
+        return command;
+    }
+
+    private static int Run(Invocation invocation, string[] texts)
+    {
+        TextEncoder encoder = invocation.LoadEncoder();
+        foreach (string text in texts)
+        {
+            IReadOnlyList<LabelScore> labels = encoder.Classify(text);
+            invocation.NoteTruncation(encoder, text);
+            if (invocation.DataAsJson) JsonLineWriter.Write(invocation.Terminal, labels, Write);
+            else Show(text, labels).WriteTo(invocation.Terminal);
+        }
+        return 0;
+    }
+
+    private static void Write(Utf8JsonWriter json, IReadOnlyList<LabelScore> labels)
+    {
+        json.WriteStartArray();
+        foreach (LabelScore label in labels)
+        {
+            json.WriteStartObject();
+            json.WriteString("label", label.Label);
+            json.WriteNumber("score", label.Score);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+    }
+
+    private static Page Show(string text, IReadOnlyList<LabelScore> labels)
+    {
+        Page page = new Page().Line(DisplayWidth.Cut(TokenLabels.Clean(text), 400), Ink.Strong);
+        Bars.Add(page, labels.Select(label => (TokenLabels.Clean(label.Label), label.Score)));
+        return page.Line();
+    }
+}

@@ -1,0 +1,124 @@
+using System.CommandLine;
+using System.CommandLine.Invocation;
+using Qkv.App.Output;
+
+namespace Qkv.App;
+
+/// <summary>
+/// The command from arguments to exit code: 0 done, 1 failed, 2 wrong usage. Whatever goes wrong is one sentence on the error stream.
+/// </summary>
+internal static class CommandLine
+{
+    // EPIPE, which Linux and macOS number alike: whoever read the output has closed it, as `head` does.
+    private const int BrokenPipe = 32;
+
+    // Texts are data: "@name" is no file of arguments, and "-abc" no bundle of options.
+    private static readonly ParserConfiguration s_parser = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
+
+    public static int Run(IReadOnlyList<string> arguments, Terminal terminal)
+    {
+        try
+        {
+            int code = Invoke(arguments, terminal);
+            terminal.Text.Flush();
+            return code;
+        }
+        catch (IOException e) when (e.HResult == BrokenPipe)
+        {
+            return 0;
+        }
+        catch (Exception e)
+        {
+            return Fail(e, arguments.Contains("--verbose"), terminal);
+        }
+    }
+
+    private static int Invoke(IReadOnlyList<string> arguments, Terminal terminal)
+    {
+        ParseResult result = Create(terminal).Parse(arguments, s_parser);
+        if (result.Action is ParseErrorAction || result.Errors.Count > 0) throw new UsageException(Explain(result));
+        if (UnknownOption(result, arguments) is { } unknown)
+            throw new UsageException($"there is no option '{unknown}' (put -- before texts that start with a dash); see '{Name(result)} --help'.");
+        return result.Invoke(new InvocationConfiguration
+        {
+            Output = terminal.Text,
+            Error = terminal.Error,
+            EnableDefaultExceptionHandler = false,
+            ProcessTerminationTimeout = null,
+        });
+    }
+
+    private static RootCommand Create(Terminal terminal)
+    {
+        var common = new CommonOptions(terminal);
+        var root = new RootCommand("Opens an encoder of the BERT family: every query, key, value, score and attention weight, and what they are good for.")
+        {
+            common.Model,
+            common.Threads,
+            common.Precision,
+            common.Json,
+            common.Verbose,
+            AttendCommand.Create(common),
+            EmbedCommand.Create(common),
+            FillMaskCommand.Create(common),
+            ClassifyCommand.Create(common),
+            NerCommand.Create(common),
+            AnswerCommand.Create(common),
+            TokenizeCommand.Create(common),
+            TraceCommand.Create(common),
+            DoctorCommand.Create(common),
+        };
+        root.Directives.Clear();
+        return root;
+    }
+
+    private static string Name(ParseResult result) =>
+        result.CommandResult.Command is RootCommand ? "qkv" : $"qkv {result.CommandResult.Command.Name}";
+
+    private static string Explain(ParseResult result)
+    {
+        string problem = result.CommandResult.Command is RootCommand root
+            ? result.UnmatchedTokens.Count > 0
+                ? $"there is no command '{result.UnmatchedTokens[0]}'"
+                : $"name a command: {string.Join(", ", root.Subcommands.Select(command => command.Name))}"
+            : result.Errors[0].Message.TrimEnd('.');
+        return $"{problem}; see '{Name(result)} --help'.";
+    }
+
+    /// <summary>A text that looks like an option is a misspelt option, unless it stands behind "--".</summary>
+    private static string? UnknownOption(ParseResult result, IReadOnlyList<string> arguments)
+    {
+        string[] early = [.. arguments.TakeWhile(argument => argument != "--")];
+        return result.CommandResult.Command.Arguments
+            .SelectMany(argument => result.GetResult(argument)?.Tokens ?? [])
+            .Select(token => token.Value)
+            .FirstOrDefault(text => early.Contains(text) && text is ['-', '-', >= 'a' and <= 'z', ..] or ['-', >= 'a' and <= 'z']);
+    }
+
+    private static int Fail(Exception e, bool verbose, Terminal terminal)
+    {
+        try
+        {
+            terminal.Text.Flush();
+        }
+        catch (IOException)
+        {
+            // Results that nobody can read do not hide what went wrong.
+        }
+        terminal.Error.WriteLine($"qkv: {Sentence(e)}");
+        if (verbose) terminal.Error.WriteLine(e);
+        terminal.Error.Flush();
+        return e is UsageException ? 2 : 1;
+    }
+
+    /// <summary>The message on one line, without the parameter name that .NET appends, with a full stop.</summary>
+    private static string Sentence(Exception e)
+    {
+        string message = e is OutOfMemoryException ? "There is not enough memory for this input; make it shorter." : e.Message;
+        if (e is ArgumentException { ParamName: { Length: > 0 } parameter })
+            message = message.Replace($" (Parameter '{parameter}')", "", StringComparison.Ordinal);
+        message = string.Join(' ', message.Split(['\r', '\n', '\t'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+        message = string.Concat(message.Where(c => !char.IsControl(c)));
+        return message.Length > 0 && message[^1] is '.' or '!' or '?' ? message : message + ".";
+    }
+}

@@ -1,0 +1,35 @@
+using System.CommandLine;
+using Qkv.App.Output;
+
+namespace Qkv.App;
+
+/// <summary>The options of every verb.</summary>
+internal sealed class CommonOptions(Terminal terminal)
+{
+    private static readonly string[] s_precisions = ["float32", "bfloat16", "int8"];
+
+    public Option<string?> Model { get; } = Options.Text(
+        "--model", "DIR", "The Hugging Face directory of the model (default: $QKV_MODEL, else the bundled model).", recursive: true);
+
+    public Option<int?> Threads { get; } = Options.Number("--threads", 1, "Threads to compute with (default: as many as the processor quota allows).", recursive: true);
+
+    public Option<string?> Precision { get; } = Options.Choice("--precision", s_precisions, "How parameters are held: float32; others are not supported yet.", recursive: true);
+
+    public Option<bool> Json { get; } = Options.Flag("--json", "Print JSON.", recursive: true);
+
+    public Option<bool> Verbose { get; } = Options.Flag("--verbose", "Show where an error comes from.", recursive: true);
+
+    /// <summary>What a verb does with these options resolved.</summary>
+    public void Run(Command command, Func<Invocation, ParseResult, int> action) => command.SetAction(result =>
+    {
+        if (result.GetValue(Precision) is { } precision and not "float32")
+            throw new UsageException($"--precision {precision} is not supported yet; use float32.");
+        return action(new Invocation(terminal, ModelDirectory(result), result.GetValue(Threads), result.GetValue(Json)), result);
+    });
+
+    private string ModelDirectory(ParseResult result)
+    {
+        string? directory = result.GetValue(Model) ?? Environment.GetEnvironmentVariable("QKV_MODEL");
+        return string.IsNullOrEmpty(directory) ? Invocation.Bundled : directory;
+    }
+}

@@ -1,0 +1,43 @@
+using System.Buffers;
+using Qkv.App.Output;
+using Qkv.Text;
+
+namespace Qkv.App;
+
+/// <summary>One call of the command: the common options resolved, and where results and messages go.</summary>
+internal sealed record Invocation(Terminal Terminal, string ModelDirectory, int? Threads, bool Json)
+{
+    /// <summary>The directory of the bundled model, beside the application.</summary>
+    public static string Bundled => Path.Combine(AppContext.BaseDirectory, "models");
+
+    /// <summary>Whether results that are data are printed as JSON: when asked for, and where no person reads them.</summary>
+    public bool DataAsJson => Json || !Terminal.IsInteractive;
+
+    public string ModelName => ModelDirectory == Bundled ? "bundled" : Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(ModelDirectory)));
+
+    public TextEncoder LoadEncoder() => TextEncoder.Load(ModelDirectory, new TextEncoderOptions { Threads = Threads });
+
+    public Tokenizer LoadTokenizer() => Directory.Exists(ModelDirectory)
+        ? Tokenizer.Load(ModelDirectory)
+        : throw new DirectoryNotFoundException($"There is no directory '{ModelDirectory}'.");
+
+    /// <summary>A message that is no result.</summary>
+    public void Note(string sentence)
+    {
+        Terminal.Text.Flush();
+        Terminal.Error.WriteLine($"qkv: {sentence}");
+        Terminal.Error.Flush();
+    }
+
+    /// <summary>Says how much of a text the model reads, where that is not all of it.</summary>
+    public void NoteTruncation(TextEncoder encoder, string text, string? pair = null, bool addSpecialTokens = true)
+    {
+        var options = new EncodeOptions { MaxLength = encoder.MaxTokens, AddSpecialTokens = addSpecialTokens };
+        var ids = new ArrayBufferWriter<int>();
+        Appended appended = pair is null
+            ? encoder.Tokenizer.Append(text, ids, options)
+            : encoder.Tokenizer.Append(text, pair, ids, new ArrayBufferWriter<int>(), options);
+        if (appended.Truncated)
+            Note($"only {appended.Tokens:N0} of {appended.Tokens + appended.Dropped:N0} tokens were read, which is all that this model takes; the rest was left out.");
+    }
+}
