@@ -1,38 +1,8 @@
 using Qkv.Encoders;
 using Qkv.Kernels;
-using Qkv.Parameters;
 using Qkv.Text;
 
 namespace Qkv.Training;
-
-/// <summary>A model whose parameters learn: the encoder, its heads, and every learned tensor.</summary>
-internal sealed class TrainableModel
-{
-    public TrainableModel(string directory, int threads)
-    {
-        Config = EncoderConfig.Load(directory);
-        using ParameterFile file = ParameterFile.OpenDirectory(directory);
-        var reader = new ModelReader(ParameterSet.Resolve(file, Config), train: true);
-        Encoder = reader.ReadEncoder(threads);
-        Heads = reader.ReadHeads(Encoder.Embedding.Words);
-        Parameters = [.. reader.Learned];
-    }
-
-    public EncoderConfig Config { get; }
-
-    public Encoder Encoder { get; }
-
-    public TaskHeads Heads { get; }
-
-    public IReadOnlyList<Parameter> Parameters { get; }
-
-    /// <summary>Packs everything again after a step.</summary>
-    public void Refresh()
-    {
-        Encoder.Refresh();
-        Heads.MaskedLanguage?.Refresh();
-    }
-}
 
 /// <summary>Loss and gradients of the masked language model for batches of packed sequences.</summary>
 internal sealed unsafe class MaskedLanguageStep(TrainableModel model, int tokens)
