@@ -23,13 +23,20 @@ internal static unsafe class LimitBenchmark
         Console.WriteLine("case\tthreads\tmilliseconds\tgflops\tshare");
         foreach (int threads in Threads())
         {
-            double peak = MachinePeak.Gflops(threads);
-            Console.WriteLine($"peak/{SimdSupport.Level}\t{threads}\t\t{Number(peak)}\t{Number(1)}");
-            Console.WriteLine($"memory/GB per second: {Number(MachinePeak.ReadGigabytes(threads))}\t{threads}\t\t\t");
+            double peak = MachinePeak.Gflops(threads, 1), memory = MachinePeak.ReadGigabytes(threads, 1);
+            var results = new List<(Case Case, double Seconds)>();
             foreach (Case each in Cases(threads))
             {
                 if (!FileSystemName.MatchesSimpleExpression(filter, each.Name)) continue;
-                double seconds = Timing.Best(each.Prepare(), Budget), gflops = each.Operations / seconds / 1e9;
+                results.Add((each, Timing.Best(each.Prepare(), Budget)));
+                // Other processes may have held the first measurement down; the peak is the best that was seen.
+                peak = Math.Max(peak, MachinePeak.Gflops(threads, Budget / 10));
+            }
+            Console.WriteLine($"peak/{SimdSupport.Level}\t{threads}\t\t{Number(peak)}\t{Number(1)}");
+            Console.WriteLine($"memory/{Number(memory)} GB a second\t{threads}\t\t\t");
+            foreach ((Case each, double seconds) in results)
+            {
+                double gflops = each.Operations / seconds / 1e9;
                 Console.WriteLine($"{each.Name}\t{threads}\t{Number(1e3 * seconds)}\t{Number(gflops)}\t{Number(gflops / peak)}");
             }
         }

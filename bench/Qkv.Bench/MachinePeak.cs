@@ -19,22 +19,22 @@ internal static unsafe class MachinePeak
     private const int NumbersPerPart = 1 << 18;
 
     /// <summary>Multiply-adds, counted as two operations each, in 10⁹ a second.</summary>
-    public static double Gflops(int threads)
+    public static double Gflops(int threads, double budget)
     {
         int parts = threads == 1 ? 1 : 4 * threads, width = Math.Max(1, (int)SimdSupport.Level / 32);
         var sums = new AlignedBuffer(parts);
-        double seconds = Timing.Best(() => Workers.Run(new MultiplyAdds(sums.Pointer), parts, threads), 1);
+        double seconds = Timing.Best(() => Workers.Run(new MultiplyAdds(sums.Pointer), parts, threads), budget);
         return 2.0 * Accumulators * width * Steps * parts / seconds / 1e9;
     }
 
     /// <summary>Memory read, in 10⁹ bytes a second.</summary>
-    public static double ReadGigabytes(int threads)
+    public static double ReadGigabytes(int threads, double budget)
     {
         var buffer = new AlignedBuffer(BufferLength);
         buffer.Span.Fill(1f);
         const int parts = BufferLength / NumbersPerPart;
         var sums = new AlignedBuffer(parts);
-        double seconds = Timing.Best(() => Workers.Run(new Reads(buffer.Pointer, sums.Pointer), parts, threads), 1);
+        double seconds = Timing.Best(() => Workers.Run(new Reads(buffer.Pointer, sums.Pointer), parts, threads), budget);
         return (double)BufferLength * sizeof(float) / seconds / 1e9;
     }
 

@@ -1,3 +1,4 @@
+using BenchmarkDotNet.Running;
 using Qkv.Bench;
 
 const string usage = """
@@ -15,6 +16,9 @@ switch (args)
         return 0;
     case ["limit", "--filter", string filter]:
         LimitBenchmark.Run(filter);
+        return 0;
+    case ["kernels", .. string[] options]:
+        BenchmarkSwitcher.FromAssembly(typeof(MatMulBenchmark).Assembly).Run(options.Length == 0 ? ["--filter", "*"] : options);
         return 0;
     case ["tokenizer"]:
         TokenizerBenchmark.Run(null);

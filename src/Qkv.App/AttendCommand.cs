@@ -107,10 +107,10 @@ internal static class AttendCommand
         var page = new Page();
         page.Add(invocation.ModelName, Ink.Strong)
             .Line($"  {encoder.Config.Layers} layers, {encoder.Config.Heads} heads of D = {encoder.Config.HeadSize}, C = {encoder.Config.HiddenSize}", Ink.Quiet);
-        page.Add(labels.Length == 1 ? "1 token" : $"{labels.Length:N0} tokens", Ink.Strong).Add("  ").Line(string.Join(' ', labels));
+        int width = request.Output is null ? invocation.Terminal.Width : Terminal.PipeWidth;
+        page.Add(labels.Length == 1 ? "1 token" : $"{labels.Length:N0} tokens", Ink.Strong).Add("  ").Line(DisplayWidth.Cut(string.Join(' ', labels), 3 * width));
 
-        // A file, like a pipe, is as wide as it needs to be read in an editor.
-        var maps = new AttentionPage(page, labels, request.Output is null ? invocation.Terminal.Width : 100);
+        var maps = new AttentionPage(page, labels, width);
         string most = Math.Log(labels.Length).ToString("0.00", CultureInfo.InvariantCulture);
         foreach (LayerAttention layer in layers)
         {

@@ -29,7 +29,8 @@ internal sealed class CommonOptions(Terminal terminal)
 
     private string ModelDirectory(ParseResult result)
     {
-        string? directory = result.GetValue(Model) ?? Environment.GetEnvironmentVariable("QKV_MODEL");
-        return string.IsNullOrEmpty(directory) ? Invocation.Bundled : directory;
+        if (result.GetValue(Model) is { } given) return given.Length > 0 ? given : throw new UsageException("--model must name a directory, but is empty.");
+        string? variable = Environment.GetEnvironmentVariable("QKV_MODEL");
+        return string.IsNullOrEmpty(variable) ? Invocation.Bundled : variable;
     }
 }

@@ -52,7 +52,7 @@ public sealed unsafe partial class TextEncoder
             Embed(batch, vectors, options);
             int size = options?.Dimensions ?? Dimensions;
             for (int sequence = 0; sequence < batch.Sequences; sequence++)
-                results[first + sequence] = new TextEmbedding(vectors.AsSpan(sequence * size, size).ToArray(), batch.Length(sequence), truncated[sequence]);
+                results[first + sequence] = new TextEmbedding(vectors.AsSpan(sequence * Dimensions, size).ToArray(), batch.Length(sequence), truncated[sequence]);
             first = i + 1;
             batch.Clear();
             truncated.Clear();

@@ -8,10 +8,7 @@ namespace Qkv.App.Attention;
 /// that it looks at most. A map that does not fit side by side is cut into blocks of columns; one that is too large even for
 /// that is left out, and the three tokens stay.
 /// </summary>
-/// <param name="page">Where it goes.</param>
-/// <param name="labels">(L), the tokens.</param>
-/// <param name="width">Columns of the terminal.</param>
-internal sealed class AttentionPage(Page page, string[] labels, int width)
+internal sealed class AttentionPage
 {
     // More rows than a screen has, or more blocks than one keeps in mind, show nothing.
     private const int MostRows = 40;
@@ -19,16 +16,32 @@ internal sealed class AttentionPage(Page page, string[] labels, int width)
 
     private const int LongestRowLabel = 14;
     private const int LongestColumnLabel = 7;
+    private const int ShortColumnLabel = 5; // where longer ones do not fit
     private const int LongestTopLabel = 10;
 
-    private readonly int _rowWidth = Math.Min(LongestRowLabel, labels.Max(DisplayWidth.Of)) + 1;
-    private readonly int _cellWidth = Math.Clamp(labels.Max(DisplayWidth.Of), 3, LongestColumnLabel) + 1;
-    private readonly int _topWidth = Math.Min(LongestTopLabel, labels.Max(DisplayWidth.Of)) + 1 + 3 + 2;
+    private readonly Page _page;
+    private readonly string[] _labels;
+    private readonly int _width, _rowWidth, _cellWidth, _topWidth;
 
-    private int CellsPerBlock => Math.Max(1, (width - _rowWidth - 2) / _cellWidth);
+    /// <param name="page">Where it goes.</param>
+    /// <param name="labels">(L), the tokens.</param>
+    /// <param name="width">Columns of the terminal.</param>
+    public AttentionPage(Page page, string[] labels, int width)
+    {
+        (_page, _labels, _width) = (page, labels, width);
+        int longest = labels.Max(DisplayWidth.Of);
+        _rowWidth = Math.Min(LongestRowLabel, longest) + 1;
+        _cellWidth = Math.Clamp(longest, 3, LongestColumnLabel) + 1;
+        if (labels.Length > CellsPerBlock) _cellWidth = Math.Min(_cellWidth, ShortColumnLabel + 1);
+        _topWidth = Math.Min(LongestTopLabel, longest) + 1 + 3 + 2;
+    }
+
+    private int CellsPerBlock => Math.Max(1, (_width - _rowWidth - 2) / _cellWidth);
+
+    private int Blocks => (_labels.Length + CellsPerBlock - 1) / CellsPerBlock;
 
     /// <summary>Whether heat maps are drawn.</summary>
-    public bool DrawsMaps => labels.Length <= MostRows && (labels.Length + CellsPerBlock - 1) / CellsPerBlock <= MostBlocks;
+    public bool DrawsMaps => _labels.Length <= MostRows && Blocks <= MostBlocks;
 
     /// <summary>One map.</summary>
     /// <param name="title">What it shows.</param>
@@ -36,20 +49,20 @@ internal sealed class AttentionPage(Page page, string[] labels, int width)
     /// <param name="weights">(L, L)</param>
     public void Add(string title, string remark, ReadOnlySpan<float> weights)
     {
-        page.Line().Add(title, Ink.Strong).Add("  ").Line(remark, Ink.Quiet).Line();
+        _page.Line().Add(title, Ink.Strong).Add("  ").Line(remark, Ink.Quiet).Line();
         float largest = 0f;
         foreach (float weight in weights) largest = Math.Max(largest, weight);
         int first = 0;
-        while (DrawsMaps && first < labels.Length)
+        while (DrawsMaps && first < _labels.Length)
         {
-            int end = Math.Min(labels.Length, first + CellsPerBlock);
-            int free = width - _rowWidth - (end - first) * _cellWidth - 3;
-            bool withTop = end == labels.Length && free >= 3 * _topWidth;
+            int end = Math.Min(_labels.Length, first + (_labels.Length + Blocks - 1) / Blocks);
+            int free = _width - _rowWidth - (end - first) * _cellWidth - 3;
+            bool withTop = end == _labels.Length && free >= 3 * _topWidth;
             AddBlock(weights, first, end, largest, withTop);
             first = end;
-            if (first < labels.Length) page.Line();
+            if (first < _labels.Length) _page.Line();
             else if (withTop) return;
-            else page.Line();
+            else _page.Line();
         }
         AddBlock(weights, 0, 0, largest, withTop: true);
     }
@@ -64,31 +77,31 @@ internal sealed class AttentionPage(Page page, string[] labels, int width)
 
     private void AddBlock(ReadOnlySpan<float> weights, int first, int end, float largest, bool withTop)
     {
-        page.Add(new string(' ', _rowWidth));
-        for (int column = first; column < end; column++) page.Add(DisplayWidth.Right(labels[column], _cellWidth), Ink.Quiet);
-        page.Line(withTop ? (end > first ? "   " : " ") + "looks most at" : "", Ink.Quiet);
-        for (int row = 0; row < labels.Length; row++)
+        _page.Add(new string(' ', _rowWidth));
+        for (int column = first; column < end; column++) _page.Add(" ").Add(DisplayWidth.Right(_labels[column], _cellWidth - 1), Ink.Quiet);
+        _page.Line(withTop ? (end > first ? "   " : " ") + "looks most at" : "", Ink.Quiet);
+        for (int row = 0; row < _labels.Length; row++)
         {
-            ReadOnlySpan<float> line = weights.Slice(row * labels.Length, labels.Length);
-            page.Add(DisplayWidth.Right(labels[row], _rowWidth - 1)).Add(" ");
+            ReadOnlySpan<float> line = weights.Slice(row * _labels.Length, _labels.Length);
+            _page.Add(DisplayWidth.Right(_labels[row], _rowWidth - 1)).Add(" ");
             for (int column = first; column < end; column++)
             {
                 string number = Number(line[column]);
-                page.Add(DisplayWidth.Right(number, _cellWidth), number == "·" ? Ink.Quiet : Ink.Heat, line[column] / largest);
+                _page.Add(DisplayWidth.Right(number, _cellWidth), number == "·" ? Ink.Quiet : Ink.Heat, line[column] / largest);
             }
             if (withTop) AddTop(line, end > first ? "   " : " ");
-            page.EndLine();
+            _page.EndLine();
         }
     }
 
     private void AddTop(ReadOnlySpan<float> line, string gap)
     {
         float[] weights = line.ToArray();
-        page.Add(gap);
+        _page.Add(gap);
         foreach (int token in Enumerable.Range(0, weights.Length).OrderByDescending(token => weights[token]).Take(3))
         {
-            page.Add(DisplayWidth.Left(labels[token], _topWidth - 6)).Add(" ");
-            page.Add(DisplayWidth.Left(Number(weights[token]), 5), Ink.Quiet);
+            _page.Add(DisplayWidth.Left(_labels[token], _topWidth - 6)).Add(" ");
+            _page.Add(DisplayWidth.Left(Number(weights[token]), 5), Ink.Quiet);
         }
     }
 }

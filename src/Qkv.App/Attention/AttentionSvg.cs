@@ -99,15 +99,19 @@ internal sealed class AttentionSvg(string title, string[] labels)
     private void DrawCells(ReadOnlySpan<float> weights, float largest, int left, int top)
     {
         var paths = new StringBuilder?[Shades + 1];
-        for (int i = 0; i < weights.Length; i++)
+        for (int i = 0, end; i < weights.Length; i = end)
         {
-            int shade = (int)MathF.Round(weights[i] / largest * Shades);
-            if (shade > 0) (paths[shade] ??= new StringBuilder()).Append(CultureInfo.InvariantCulture, $"M{i % Length} {i / Length}h1v1h-1z");
+            // Neighbours of one shade are one rectangle.
+            int shade = ShadeOf(weights[i]);
+            for (end = i + 1; end % Length != 0 && ShadeOf(weights[end]) == shade;) end++;
+            if (shade > 0) (paths[shade] ??= new StringBuilder()).Append(CultureInfo.InvariantCulture, $"M{i % Length} {i / Length}h{end - i}v1h{i - end}z");
         }
         _svg.Append(CultureInfo.InvariantCulture, $"<g transform=\"translate({left} {top}) scale({Cell})\">\n");
         for (int shade = 1; shade <= Shades; shade++)
             if (paths[shade] is { } path) _svg.Append(CultureInfo.InvariantCulture, $"<path fill=\"{Colour((float)shade / Shades)}\" d=\"{path}\"/>\n");
         _svg.Append("</g>\n");
+
+        int ShadeOf(float weight) => (int)MathF.Round(weight / largest * Shades);
     }
 
     private void DrawNumbers(ReadOnlySpan<float> weights, float largest, int left, int top)

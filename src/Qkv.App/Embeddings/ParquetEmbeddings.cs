@@ -48,10 +48,12 @@ internal sealed class ParquetEmbeddings : EmbeddingWriter
 
     private async Task WriteGroup()
     {
+        var definitions = new int[_numbers.Count]; // nothing is null
+        Array.Fill(definitions, _number.MaxDefinitionLevel);
         using (ParquetRowGroupWriter group = _writer.CreateRowGroup())
         {
             await group.WriteAsync(_text, _texts);
-            await group.WriteAsync<float>(_number, _numbers.ToArray(), _repetitions.ToArray());
+            await group.WriteAllPartsAsync<float>(_number, _numbers.ToArray(), definitions, _repetitions.ToArray(), CancellationToken.None);
             await group.WriteAsync<int>(_tokens, _tokenCounts.ToArray());
             await group.WriteAsync<bool>(_truncated, _cuts.ToArray());
             group.CompleteValidate();

@@ -1,3 +1,4 @@
+using System.Text;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 
@@ -6,9 +7,6 @@ namespace Qkv.App.Output;
 /// <summary>Writes a page in colour, as many of them as the terminal has.</summary>
 internal static class Painter
 {
-    // Longer than any line: lines are laid out already.
-    private const int Unlimited = 1 << 20;
-
     public static void Write(Page page, TextWriter writer)
     {
         IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
@@ -16,9 +14,8 @@ internal static class Painter
             Ansi = AnsiSupport.Yes,
             ColorSystem = ColorSystemSupport.Detect,
             Interactive = InteractionSupport.No,
-            Out = new AnsiConsoleOutput(writer),
+            Out = new Sheet(writer),
         });
-        console.Profile.Width = Unlimited;
         console.Write(new Painting(page));
     }
 
@@ -26,7 +23,8 @@ internal static class Painter
     {
         Ink.Strong => new Style(decoration: Decoration.Bold),
         Ink.Quiet => new Style(Color.Grey),
-        Ink.Heat when piece.Heat > 0f => Heat(piece.Heat),
+        // A faint weight has no colour, so that the eye finds the others.
+        Ink.Heat when piece.Heat > 0.04f => Heat(piece.Heat),
         _ => Style.Plain,
     };
 
@@ -51,6 +49,24 @@ internal static class Painter
                 foreach (Piece piece in line) yield return new Segment(piece.Text, StyleOf(piece));
                 yield return Segment.LineBreak;
             }
+        }
+    }
+
+    /// <summary>An endless sheet, for lines are laid out already. Asking the console for its size would make it write escape codes of its own.</summary>
+    private sealed class Sheet(TextWriter writer) : IAnsiConsoleOutput
+    {
+        private const int Unlimited = 1 << 20;
+
+        public TextWriter Writer => writer;
+
+        public bool IsTerminal => true;
+
+        public int Width => Unlimited;
+
+        public int Height => Unlimited;
+
+        public void SetEncoding(Encoding encoding)
+        {
         }
     }
 }

@@ -6,6 +6,9 @@ namespace Qkv.App.Output;
 /// <summary>Where results, messages and input are: the process's streams, or a test's. All text is UTF-8 without a mark, whatever the locale.</summary>
 internal sealed class Terminal
 {
+    /// <summary>The width of what goes into a file or a pipe, where there are no columns to count.</summary>
+    public const int PipeWidth = 100;
+
     private static readonly UTF8Encoding s_utf8 = new(encoderShouldEmitUTF8Identifier: false);
 
     public Terminal(Stream results, Stream errors, Stream input)
@@ -36,7 +39,7 @@ internal sealed class Terminal
     public bool HasColour { get; init; }
 
     /// <summary>Columns of text that fit side by side.</summary>
-    public int Width { get; init; } = 100;
+    public int Width { get; init; } = PipeWidth;
 
     public static Terminal OfProcess()
     {
@@ -46,7 +49,7 @@ internal sealed class Terminal
             IsInteractive = interactive,
             IsErrorInteractive = !Console.IsErrorRedirected,
             HasColour = interactive && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")) && Environment.GetEnvironmentVariable("TERM") != "dumb",
-            Width = interactive ? Columns() : 100,
+            Width = interactive ? WindowSize.Columns() : PipeWidth,
         };
     }
 
@@ -57,17 +60,5 @@ internal sealed class Terminal
         // FileStream writes at positions of its own, over what others have written.
         var stream = new FileStream(new SafeFileHandle(1, ownsHandle: false), FileAccess.Write, bufferSize: 0);
         return stream.CanSeek ? Console.OpenStandardOutput() : stream;
-    }
-
-    private static int Columns()
-    {
-        try
-        {
-            return Console.WindowWidth > 0 ? Console.WindowWidth : 80;
-        }
-        catch (IOException)
-        {
-            return 80;
-        }
     }
 }

@@ -13,8 +13,15 @@ internal readonly unsafe struct MatMul : IKernel
     // 256 · 32 float32 are 32 KB: two thirds of the first cache of current processors.
     private const int InnerBlock = 256;
 
-    // 192 rows · 256 float32 are 192 KB: with as much of Y, well inside a second cache of 512 KB or more. A multiple of every tile height.
+    // 192 rows · 256 float32 are 192 KB: with the 96 KB of Y that belong to them, well inside a second cache of 512 KB or more.
+    // A multiple of every tile height.
     private const int RowBlock = 192;
+
+    // Four panels of 32 columns: 192 rows of them are 96 KB of Y, read and written once for every block of K.
+    private const int MaxPanelsPerPart = 4;
+
+    // A thread that falls behind holds the others up by a quarter of its work at most; smaller parts would read X more often.
+    private const int PartsPerThread = 4;
 
     private const int Width = MatMulTile.PanelWidth;
 
@@ -45,8 +52,7 @@ internal readonly unsafe struct MatMul : IKernel
         _residual = residual;
         _residualStride = residualStride;
         _rowBlocks = (rows + RowBlock - 1) / RowBlock;
-        // At least eight parts a thread keep the last one short; more than eight panels would push Y out of the second cache.
-        _panelsPerPart = Math.Clamp(_panelCount * _rowBlocks / (8 * Math.Min(threads, Workers.Limit)), 1, 8);
+        _panelsPerPart = Math.Clamp(_panelCount * _rowBlocks / (PartsPerThread * Math.Min(threads, Workers.Limit)), 1, MaxPanelsPerPart);
     }
 
     /// <summary>

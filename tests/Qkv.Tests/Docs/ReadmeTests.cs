@@ -1,3 +1,6 @@
+using Qkv.App;
+using Qkv.App.Output;
+
 namespace Qkv.Tests.Docs;
 
 /// <summary>The examples of README in both languages, run.</summary>
@@ -28,5 +31,18 @@ public class ReadmeTests
         Assert.Equal("餐", guess.Token);
         Assert.Equal(8 * 8, weights.Length); // [CLS], six characters, [SEP]
         Assert.Equal(4 * 8 * 64, queries.Length);
+    }
+
+    [Theory]
+    [InlineData("README.md")]
+    [InlineData("README.zh-CN.md")]
+    public void The_picture_is_what_the_first_command_prints(string file)
+    {
+        using var results = new MemoryStream();
+        var terminal = new Terminal(results, Stream.Null, Stream.Null);
+        Assert.Equal(0, CommandLine.Run(["attend", "我想吃酸菜鱼", "--model", Path.Combine(Document.Root, "models")], terminal));
+        // Only the name of the model depends on how it was given.
+        string picture = System.Text.Encoding.UTF8.GetString(results.ToArray()).Replace("models  4 layers", "bundled  4 layers", StringComparison.Ordinal);
+        new Document(file).Check("output", "attend", picture);
     }
 }
