@@ -25,20 +25,20 @@ internal sealed class TrainableModel
     public IReadOnlyList<Parameter> Parameters { get; }
 
     /// <summary>Writes the parameters as a checkpoint of the family, under its names; the file is replaced in one piece.</summary>
-    public void Save(string path) => SafetensorsWriter.Write(path, Parameters.Select(parameter => Stored(parameter, parameter.Value)), s_metadata);
+    public void Save(string path) => SafetensorsWriter.Write(path, Parameters.Select(parameter => Stored(parameter, parameter.Value)), Metadata);
 
     internal static SafetensorsTensor Stored(Parameter parameter, Kernels.AlignedBuffer numbers, string prefix = "") => new(
         prefix + StoredName(parameter.Name), ElementType.F32, parameter.Shape,
         stream => stream.Write(System.Runtime.InteropServices.MemoryMarshal.AsBytes(numbers.Span)));
 
     // Task heads have no prefix; what belongs to the bare encoder has the family's.
-    private static string StoredName(string name) =>
+    internal static string StoredName(string name) =>
         name.StartsWith("embeddings.", StringComparison.Ordinal) || name.StartsWith("encoder.", StringComparison.Ordinal) || name.StartsWith("pooler.", StringComparison.Ordinal)
             ? "bert." + name
             : name;
 
     // transformers refuses a file without it.
-    private static readonly Dictionary<string, string> s_metadata = new() { ["format"] = "pt" };
+    internal static readonly IReadOnlyDictionary<string, string> Metadata = new Dictionary<string, string> { ["format"] = "pt" };
 
     /// <summary>Packs everything again after a step.</summary>
     public void Refresh()
