@@ -73,6 +73,13 @@ internal sealed unsafe class TaskHeads
             : ClassifierKind.Unknown;
     }
 
+    /// <summary>Takes all parameters again after a step has changed them.</summary>
+    public void Refresh()
+    {
+        foreach (Linear? head in (Linear?[])[Pooler, NextSentence, Classifier, Span]) head?.Refresh();
+        MaskedLanguage?.Refresh();
+    }
+
     /// <summary>pooled = tanh(Wp·x + bp), in place of x's rows: (n, C) → (n, C)</summary>
     public float[] Pool(ReadOnlySpan<float> first)
     {

@@ -44,6 +44,6 @@ internal sealed class TrainableModel
     public void Refresh()
     {
         Encoder.Refresh();
-        Heads.MaskedLanguage?.Refresh();
+        Heads.Refresh();
     }
 }
