@@ -119,7 +119,8 @@ internal static class AttendCommand
             string entropy = $"mean entropy {layer.Entropies[head].ToString("0.00", CultureInfo.InvariantCulture)} of at most {most}";
             maps.Add($"layer {layer.Layer}, head {head}", request.Head is null ? $"the most decided: {entropy}" : entropy, layer.Head(head));
         }
-        page.Line().Line("Rows look at columns; every row sums to 1." + (maps.DrawsMaps ? "" : " The map does not fit here: --format svg draws it, --format json has every weight."), Ink.Quiet);
+        string missing = maps.DrawsMaps ? "" : " The map does not fit here: --format svg draws it, --format json has every weight.";
+        page.Line().Line("Rows look at columns; every row sums to 1." + missing, Ink.Quiet);
         return page;
     }
 

@@ -17,11 +17,15 @@ internal static class EmbedCommand
         Argument<string[]> texts = Options.Texts("Texts.", required: false);
         Option<string?> input = Options.Text(
             "--input", "FILE|-", "A text a line, UTF-8; - is standard input. A blank line is an empty text, so that the results stand beside the lines.");
-        Option<string?> output = Options.Text("--output", "FILE", "The file to write, by its name .jsonl, .npy (float32, n × C) or .parquet (default: JSON lines to standard output).");
+        Option<string?> output = Options.Text(
+            "--output", "FILE", "The file to write, by its name .jsonl, .npy (float32, n × C) or .parquet (default: JSON lines to standard output).");
         Option<bool> normalize = Options.Flag("--normalize", "Bring vectors to unit length (default: as the directory says).");
         Option<string?> pooling = Options.Choice("--pooling", ["mean", "cls", "max"], "How hidden states become one vector (default: as the directory says, else mean).");
         Option<int?> dimensions = Options.Number("--dimensions", 1, "Keep only the first numbers of a vector.");
-        var command = new Command("embed", "Turns texts into vectors: a line of JSON {text, embedding, tokens, truncated} each.") { texts, input, output, normalize, pooling, dimensions };
+        var command = new Command("embed", "Turns texts into vectors: a line of JSON {text, embedding, tokens, truncated} each.")
+        {
+            texts, input, output, normalize, pooling, dimensions,
+        };
         common.Run(command, (invocation, result) =>
         {
             string[] given = result.GetValue(texts) ?? [];
@@ -67,7 +71,8 @@ internal static class EmbedCommand
             });
         }
         if (truncated > 0)
-            invocation.Note($"{truncated:N0} {(truncated == 1 ? "text was" : "texts were")} longer than the {encoder.MaxTokens:N0} tokens that this model reads, and cut there.");
+            invocation.Note(
+                $"{truncated:N0} {(truncated == 1 ? "text was" : "texts were")} longer than the {encoder.MaxTokens:N0} tokens that this model reads, and cut there.");
         return 0;
     }
 

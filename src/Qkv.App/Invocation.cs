@@ -1,4 +1,5 @@
 using System.Buffers;
+using Qkv.App.Attention;
 using Qkv.App.Output;
 using Qkv.Text;
 
@@ -25,7 +26,7 @@ internal sealed record Invocation(Terminal Terminal, string ModelDirectory, int?
     public void Note(string sentence)
     {
         Terminal.Text.Flush();
-        Terminal.Error.WriteLine($"qkv: {sentence}");
+        Terminal.Error.WriteLine($"qkv: {TokenLabels.Clean(sentence)}");
         Terminal.Error.Flush();
     }
 

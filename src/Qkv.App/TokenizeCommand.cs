@@ -14,7 +14,10 @@ internal static class TokenizeCommand
         Option<string?> pair = Options.Text("--pair", "TEXT", "The second text of a pair, for each TEXT.");
         Option<string?> input = Options.Text("--input", "FILE.jsonl", "JSON Lines: strings, or objects {text, pair?}; - is standard input.");
         var options = new TokenizeOptions();
-        var command = new Command("tokenize", "Turns texts into tokens: a line of JSON each, or a table on a terminal. Nothing is cut unless asked.") { texts, pair, input };
+        var command = new Command("tokenize", "Turns texts into tokens: a line of JSON each, or a table on a terminal. Nothing is cut unless asked.")
+        {
+            texts, pair, input,
+        };
         foreach (Option option in options.All) command.Add(option);
         common.Run(command, (invocation, result) =>
         {

@@ -12,10 +12,15 @@ internal static class TraceCommand
         Argument<string[]> texts = Options.Texts("Texts, traced as one batch.", required: false);
         Option<string?> pair = Options.Text("--pair", "TEXT", "The second text of a pair, for each TEXT.");
         Option<string?> inputs = Options.Text(
-            "--inputs", "FILE.safetensors", "Token ids instead of texts: input_ids (B, L) or (B, N, L), and optionally attention_mask, token_type_ids and position_ids, all I64.");
+            "--inputs", "FILE.safetensors",
+            "Token ids instead of texts: input_ids (B, L) or (B, N, L), and optionally attention_mask, token_type_ids and position_ids, all I64.");
         Option<string?> output = Options.Text("--output", "FILE.safetensors", "The file to write.");
         output.Required = true;
-        var only = new Option<string[]>("--only") { Description = "Write only the tensors that match, as 'layers.0.*'; * matches anything; may be given several times.", HelpName = "GLOB" };
+        var only = new Option<string[]>("--only")
+        {
+            Description = "Write only the tensors that match, as 'layers.0.*'; * matches anything; may be given several times.",
+            HelpName = "GLOB",
+        };
         var command = new Command("trace", "Writes every tensor that is computed, from the ids to the logits.") { texts, pair, inputs, output, only };
         common.Run(command, (invocation, result) =>
         {

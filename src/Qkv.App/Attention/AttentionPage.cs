@@ -18,6 +18,7 @@ internal sealed class AttentionPage
     private const int LongestColumnLabel = 7;
     private const int ShortColumnLabel = 5; // where longer ones do not fit
     private const int LongestTopLabel = 10;
+    private const int NumberWidth = 1 + 3 + 2;
 
     private readonly Page _page;
     private readonly string[] _labels;
@@ -33,7 +34,8 @@ internal sealed class AttentionPage
         _rowWidth = Math.Min(LongestRowLabel, longest) + 1;
         _cellWidth = Math.Clamp(longest, 3, LongestColumnLabel) + 1;
         if (labels.Length > CellsPerBlock) _cellWidth = Math.Min(_cellWidth, ShortColumnLabel + 1);
-        _topWidth = Math.Min(LongestTopLabel, longest) + 1 + 3 + 2;
+        // Three of a label, a number of three columns and the space around them.
+        _topWidth = Math.Clamp((width - _rowWidth - 1) / 3, 2 + NumberWidth, Math.Clamp(longest, 2, LongestTopLabel) + NumberWidth);
     }
 
     private int CellsPerBlock => Math.Max(1, (_width - _rowWidth - 2) / _cellWidth);
@@ -100,8 +102,8 @@ internal sealed class AttentionPage
         _page.Add(gap);
         foreach (int token in Enumerable.Range(0, weights.Length).OrderByDescending(token => weights[token]).Take(3))
         {
-            _page.Add(DisplayWidth.Left(_labels[token], _topWidth - 6)).Add(" ");
-            _page.Add(DisplayWidth.Left(Number(weights[token]), 5), Ink.Quiet);
+            _page.Add(DisplayWidth.Left(_labels[token], _topWidth - NumberWidth)).Add(" ");
+            _page.Add(DisplayWidth.Left(Number(weights[token]), NumberWidth - 1), Ink.Quiet);
         }
     }
 }

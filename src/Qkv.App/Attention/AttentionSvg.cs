@@ -1,5 +1,5 @@
 using System.Globalization;
-using System.Net;
+using System.Security;
 using System.Text;
 using Qkv.App.Output;
 
@@ -60,7 +60,8 @@ internal sealed class AttentionSvg(string title, string[] labels)
         {
             int x = Margin;
             DrawMap($"layer {layer.Layer}, average of {layer.Heads} heads", layer.Average, x, y);
-            foreach (int head in heads) DrawMap($"layer {layer.Layer}, head {head}, entropy {layer.Entropies[head].ToString("0.00", CultureInfo.InvariantCulture)}", layer.Head(head), x += MapWidth + Gap, y);
+            foreach (int head in heads)
+                DrawMap(string.Create(CultureInfo.InvariantCulture, $"layer {layer.Layer}, head {head}, entropy {layer.Entropies[head]:0.00}"), layer.Head(head), x += MapWidth + Gap, y);
             y += MapHeight + Gap;
         }
         return _svg.Append("</svg>\n").ToString();
@@ -106,7 +107,7 @@ internal sealed class AttentionSvg(string title, string[] labels)
             for (end = i + 1; end % Length != 0 && ShadeOf(weights[end]) == shade;) end++;
             if (shade > 0) (paths[shade] ??= new StringBuilder()).Append(CultureInfo.InvariantCulture, $"M{i % Length} {i / Length}h{end - i}v1h{i - end}z");
         }
-        _svg.Append(CultureInfo.InvariantCulture, $"<g transform=\"translate({left} {top}) scale({Cell})\">\n");
+        _svg.Append(CultureInfo.InvariantCulture, $"<g transform=\"translate({left} {top}) scale({Cell})\" shape-rendering=\"crispEdges\">\n");
         for (int shade = 1; shade <= Shades; shade++)
             if (paths[shade] is { } path) _svg.Append(CultureInfo.InvariantCulture, $"<path fill=\"{Colour((float)shade / Shades)}\" d=\"{path}\"/>\n");
         _svg.Append("</g>\n");
@@ -121,7 +122,8 @@ internal sealed class AttentionSvg(string title, string[] labels)
         {
             string number = AttentionPage.Number(weights[i]);
             string ink = number == "·" ? "#9ca3af" : weights[i] / largest > 0.55f ? "#ffffff" : "#1f2937";
-            _svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{left + (i % Length + 0.5) * Cell:0.#}\" y=\"{top + (i / Length + 0.5) * Cell + 4:0.#}\" fill=\"{ink}\">{number}</text>\n");
+            double x = left + (i % Length + 0.5) * Cell, y = top + (i / Length + 0.5) * Cell + 4;
+            _svg.Append(CultureInfo.InvariantCulture, $"<text x=\"{x:0.#}\" y=\"{y:0.#}\" fill=\"{ink}\">{number}</text>\n");
         }
         _svg.Append("</g>\n");
     }
@@ -140,6 +142,6 @@ internal sealed class AttentionSvg(string title, string[] labels)
     private static string Escape(string text)
     {
         IEnumerable<Rune> allowed = TokenLabels.Clean(text).EnumerateRunes().Where(rune => rune.Value is not (0xFFFE or 0xFFFF));
-        return WebUtility.HtmlEncode(string.Concat(allowed.Select(rune => rune.ToString())));
+        return SecurityElement.Escape(string.Concat(allowed.Select(rune => rune.ToString())));
     }
 }

@@ -21,7 +21,8 @@ internal sealed record SelfCheck(float LargestDifference, bool SameBits)
 
     public string Problem => Agrees
         ? "two runs on the same sentence gave different bits; this build or this processor cannot be trusted."
-        : $"reference and flash attention differ by {LargestDifference.ToString("0.0e+0", CultureInfo.InvariantCulture)}, more than {Tolerance.ToString("0e+0", CultureInfo.InvariantCulture)}; this build, this processor or this model's numbers cannot be trusted.";
+        : $"reference and flash attention differ by {LargestDifference.ToString("0.0e+0", CultureInfo.InvariantCulture)}, "
+            + $"more than {Tolerance.ToString("0e+0", CultureInfo.InvariantCulture)}; this build, this processor or this model's numbers cannot be trusted.";
 
     public static SelfCheck Of(TextEncoder encoder)
     {

@@ -14,7 +14,7 @@ internal static class Functions
     private const float Ln2High = 0.693359375f;
     private const float Ln2Low = -2.12194440e-4f;
 
-    // Beyond these the result would leave the normal numbers: below it is 0, above it stays at 1.2e38.
+    // Beyond these the result would leave the normal numbers: below it is 0, above it stays at 1.7e38.
     private const float ExpLowest = -87.33654f;
     private const float ExpHighest = 88f;
 
@@ -36,7 +36,7 @@ internal static class Functions
         return V.WhereLess(x, lowest, V.Create(0f), V.Scale(p, n));
     }
 
-    /// <summary>The error function within 1.5e-7, exactly ±1 beyond ±3.95: x·P(x²)/Q(x²).</summary>
+    /// <summary>The error function within 3.5e-7 (2.6e-7 with FMA; the fit alone is within 4.2e-8), exactly ±1 beyond ±3.95: x·P(x²)/Q(x²).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Erf<V>(V x) where V : struct, ISimd<V>
     {
@@ -74,7 +74,7 @@ internal static class Functions
         return V.CopySign(V.WhereLess(magnitude, V.Create(0.625f), near, far), x);
     }
 
-    /// <summary>1 / (1 + e⁻ˣ).</summary>
+    /// <summary>1 / (1 + e⁻ˣ) within 2.4e-7 of its value down to -86; below, where e⁻ˣ stays at 1.7e38, it stays at 6e-39.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Sigmoid<V>(V x) where V : struct, ISimd<V> => V.Create(1f) / (V.Create(1f) + Exp(V.Create(0f) - x));
 }

@@ -1,4 +1,4 @@
-namespace Qkv.Tests.Parameters;
+namespace Qkv.Tests;
 
 /// <summary>A directory that is gone after the test.</summary>
 internal sealed class TemporaryDirectory : IDisposable

@@ -1,0 +1,54 @@
+namespace Qkv.Tests.App;
+
+public class CommandLineTests
+{
+    [Theory]
+    [InlineData("name a command", new string[0])]
+    [InlineData("there is no command 'look'", new[] { "look" })]
+    [InlineData("'TEXT' missing", new[] { "attend" })]
+    [InlineData("there is no option '--normalise'", new[] { "embed", "a", "--normalise" })]
+    [InlineData("there is no option '-o'", new[] { "embed", "a", "-o", "b.npy" })]
+    [InlineData("--threads must be a whole number of at least 1, but is '0'", new[] { "doctor", "--threads", "0" })]
+    [InlineData("--threads must be a whole number of at least 1, but is 'two'", new[] { "doctor", "--threads", "two" })]
+    [InlineData("--precision int8 is not supported yet", new[] { "doctor", "--precision", "int8" })]
+    [InlineData("--precision bfloat16 is not supported yet", new[] { "embed", "a", "--precision", "bfloat16" })]
+    [InlineData("--precision must be float32, bfloat16 or int8, but is 'int9'", new[] { "doctor", "--precision", "int9" })]
+    [InlineData("--model must name a directory", new[] { "doctor", "--model", "" })]
+    [InlineData("--format must be terminal, json, svg or safetensors, but is 'html'", new[] { "attend", "a", "--format", "html" })]
+    [InlineData("--context' is required", new[] { "answer", "--question", "a" })]
+    public void Wrong_usage_is_one_sentence_and_exit_code_2(string words, string[] arguments) => Command.Fails(2, words, arguments);
+
+    [Theory]
+    [InlineData("attend", "a")]
+    [InlineData("embed", "a")]
+    [InlineData("tokenize", "a")]
+    [InlineData("doctor")]
+    public void A_directory_that_is_not_there_is_one_sentence(params string[] arguments) =>
+        Command.Fails(1, "There is no directory 'nowhere'.", [.. arguments, "--model", "nowhere"]);
+
+    [Fact]
+    public void A_directory_that_is_no_model_is_one_sentence() => Command.Fails(1, "it has no config.json", "doctor", "--model", Command.Golden("tokenizer"));
+
+    [Fact]
+    public void A_model_without_a_tokenizer_says_so() => Command.Fails(1, "has no tokenizer", "attend", "a", "--model", Command.Golden("bert-tiny"));
+
+    [Fact]
+    public void A_stack_trace_is_shown_only_when_asked_for()
+    {
+        Ran ran = Command.Run("doctor", "--model", "nowhere", "--verbose");
+        Assert.StartsWith("qkv: There is no directory 'nowhere'.\n", ran.Error);
+        Assert.Contains("   at ", ran.Error);
+    }
+
+    [Fact]
+    public void Texts_may_look_like_options_behind_two_dashes_and_like_files_of_arguments_anywhere() =>
+        Assert.Equal(["--json", "@a"], Command.Succeeds("embed", "--dimensions", "1", "--", "--json", "@a").JsonLines.Select(row => row.GetProperty("text").GetString()));
+
+    [Fact]
+    public void Help_names_every_command()
+    {
+        Ran help = Command.Succeeds("--help");
+        Assert.All(["attend", "embed", "fill-mask", "classify", "ner", "answer", "tokenize", "trace", "doctor"], verb => Assert.Contains($"  {verb}", help.Output));
+        Assert.Equal("", help.Error);
+    }
+}

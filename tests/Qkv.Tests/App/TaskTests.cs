@@ -1,0 +1,79 @@
+using System.Text.Json;
+
+namespace Qkv.Tests.App;
+
+public class TaskTests
+{
+    [Fact]
+    public void A_mask_is_filled()
+    {
+        JsonElement mask = Assert.Single(Command.Succeeds("fill-mask", "请问附近有什么好吃的[MASK]馆吗？", "--top", "3", "--json").Json.EnumerateArray());
+        Assert.Equal(3, mask.GetArrayLength());
+        Assert.Equal(["token", "id", "score"], mask[0].EnumerateObject().Select(member => member.Name));
+        Assert.Equal("餐", mask[0].GetProperty("token").GetString());
+        Assert.InRange(mask[0].GetProperty("score").GetSingle(), 0.5f, 1f);
+    }
+
+    [Fact]
+    public void Each_mask_has_its_own_guesses()
+    {
+        Assert.Equal(2, Command.Succeeds("fill-mask", "今天[MASK]想吃[MASK]菜鱼", "--json").Json.GetArrayLength());
+        Ran ran = Command.Succeeds("fill-mask", "今天[MASK]想吃[MASK]菜鱼", "--top", "1");
+        Assert.Contains("mask 2 of 2", ran.Output);
+        Assert.DoesNotContain('\u001b', ran.Output);
+    }
+
+    [Fact]
+    public void A_text_without_a_mask_is_refused()
+    {
+        Command.Fails(1, "The text has no [MASK]", "fill-mask", "今天");
+        Command.Fails(1, "beyond the 512 tokens", "fill-mask", string.Concat(Enumerable.Repeat("我", 600)) + "[MASK]");
+    }
+
+    [Theory]
+    [InlineData("cannot classify texts", "classify", "a")]
+    [InlineData("cannot label tokens", "ner", "a")]
+    [InlineData("cannot answer questions", "answer", "--question", "a", "--context", "b")]
+    public void A_model_without_the_task_head_says_what_it_has(string words, params string[] arguments)
+    {
+        Command.Fails(1, words, arguments);
+        Command.Fails(1, "masked language model", arguments);
+    }
+
+    [Fact]
+    public void Texts_are_classified_a_line_each()
+    {
+        using TemporaryDirectory model = Command.WithVocabulary("bert-sequence-classification");
+        JsonElement[] lines = [.. Command.Succeeds("classify", "我想吃", "a b", "--model", model.Path).JsonLines];
+        Assert.Equal(2, lines.Length);
+        IReadOnlyList<LabelScore> expected = TextEncoder.Load(model.Path).Classify("a b");
+        Assert.Equal(expected, lines[1].EnumerateArray().Select(row => new LabelScore(row.GetProperty("label").GetString()!, row.GetProperty("score").GetSingle())));
+    }
+
+    [Fact]
+    public void Entities_are_counted_in_code_points()
+    {
+        using TemporaryDirectory model = Command.WithVocabulary("bert-token-classification");
+        const string text = "🍜🍜 我想吃酸菜鱼";
+        JsonElement[] rows = [.. Command.Succeeds("ner", text, "--model", model.Path).Json.EnumerateArray()];
+        IReadOnlyList<Entity> expected = TextEncoder.Load(model.Path).Entities(text);
+        Assert.NotEmpty(expected);
+        Assert.Equal(expected.Select(entity => entity.Word), rows.Select(row => row.GetProperty("word").GetString()));
+        Assert.Equal(["entity_group", "score", "word", "start", "end"], rows[0].EnumerateObject().Select(member => member.Name));
+        System.Text.Rune[] points = [.. text.EnumerateRunes()];
+        Assert.All(rows, row => Assert.Equal(
+            row.GetProperty("word").GetString(), string.Concat(points[row.GetProperty("start").GetInt32()..row.GetProperty("end").GetInt32()].Select(point => point.ToString()))));
+    }
+
+    [Fact]
+    public void A_question_is_answered_from_its_context()
+    {
+        using TemporaryDirectory model = Command.WithVocabulary("bert-question-answering");
+        const string context = "🍜 我想吃酸菜鱼";
+        JsonElement answer = Command.Succeeds("answer", "--question", "who?", "--context", context, "--model", model.Path).Json;
+        Assert.Equal(["answer", "score", "start", "end"], answer.EnumerateObject().Select(member => member.Name));
+        System.Text.Rune[] points = [.. context.EnumerateRunes()];
+        Assert.Equal(answer.GetProperty("answer").GetString(), string.Concat(points[answer.GetProperty("start").GetInt32()..answer.GetProperty("end").GetInt32()].Select(point => point.ToString())));
+        Command.Fails(2, "--context must not be empty", "answer", "--question", "who?", "--context", "", "--model", model.Path);
+    }
+}

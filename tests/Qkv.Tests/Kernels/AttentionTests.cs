@@ -1,0 +1,162 @@
+using CsCheck;
+using Qkv.Kernels;
+using Qkv.Tests.Reference;
+
+namespace Qkv.Tests.Kernels;
+
+/// <summary>Both attentions against the twin, over shapes and masks of every kind.</summary>
+[Trait("Suite", "Numerical")]
+public class AttentionTests
+{
+    private static readonly Gen<Call> s_calls = Gen.Select(
+            Gen.OneOf(Gen.Int[1, 40], Gen.Int[1, 600]), Gen.OneOf(Gen.Int[1, 40], Gen.Int[1, 600]), Gen.Int[1, 3], Gen.Int[1, 70], Gen.Int[0, 31], Gen.Int[0, 2], Gen.Int)
+        .Select((queries, keys, heads, headSize, mask, additive, seed) => new Call(queries, keys, heads, headSize, (Parts)mask, additive, seed));
+
+    [Flags]
+    private enum Parts
+    {
+        VisibleKeys = 1,
+        Causal = 2,
+        Additive = 4,
+        HeadFactors = 8,
+        HugeScores = 16,
+    }
+
+    [Fact]
+    public void Both_equal_the_twin() => s_calls.Sample(call => call.CheckAgainstTwin(), iter: Effort.Iterations(120), threads: 1);
+
+    [Fact]
+    public void At_the_edges_of_tiles_and_blocks()
+    {
+        foreach (int queries in (int[])[1, 12, 13, 384, 385])
+            foreach (int keys in (int[])[1, 255, 256, 257, 513]) new Call(queries, keys, 1, 17, Parts.Causal, 0, queries + keys).CheckAgainstTwin();
+    }
+
+    [Fact]
+    public void Every_head_size()
+    {
+        for (int size = 1; size <= 70; size++) new Call(9, 33, 2, size, default, 0, size).CheckAgainstTwin();
+    }
+
+    [Fact]
+    public void A_query_from_which_every_key_is_hidden_gets_zeros()
+    {
+        var call = new Call(40, 300, 2, 20, default, 0, 1);
+        foreach (AttentionMask mask in (AttentionMask[])[new() { VisibleKeys = new bool[300] }, new() { Additive = Enumerable.Repeat(float.NegativeInfinity, 300).ToArray() }])
+        {
+            (_, float[] weights, float[] context, float[] flash) = call.Run(mask);
+            Assert.All([.. weights, .. context, .. flash], number => Assert.Equal(0f, number));
+        }
+    }
+
+    [Fact]
+    public void No_queries_and_no_keys()
+    {
+        new Call(0, 5, 2, 4, default, 0, 1).CheckAgainstTwin();
+        new Call(5, 0, 2, 4, default, 0, 1).CheckAgainstTwin();
+    }
+
+    [Theory]
+    [InlineData(float.NaN)]
+    [InlineData(float.PositiveInfinity)]
+    [InlineData(float.NegativeInfinity)]
+    public void What_is_no_number_ends_and_stays_where_it_belongs(float value) => Gen.Select(Gen.Int[1, 40], Gen.Int[1, 600], Gen.Int[1, 40], Gen.Int).Sample((queries, keys, size, seed) =>
+    {
+        var call = new Call(queries, keys, 2, size, default, 0, seed);
+        (_, _, float[] before, float[] beforeFlash) = call.Run(null);
+        int row = new Random(seed).Next(queries), features = 2 * size;
+        call.Queries[row * features] = value; // the first head of one query
+        (_, _, float[] context, float[] flash) = call.Run(null);
+        for (int i = 0; i < context.Length; i++)
+        {
+            if (i / features == row && i % features < size)
+            {
+                if (float.IsNaN(value)) Assert.True(float.IsNaN(context[i]) && float.IsNaN(flash[i]));
+                continue;
+            }
+            Assert.Equal(before[i], context[i]);
+            Assert.Equal(beforeFlash[i], flash[i]);
+        }
+
+        // A key of one head that is NaN reaches every query of that head, and no other head.
+        call.Queries[row * features] = 0;
+        call.Keys[new Random(seed).Next(keys) * features + features - 1] = value;
+        (_, _, context, flash) = call.Run(null);
+        for (int i = 0; i < context.Length; i++)
+            if (i % features >= size && float.IsNaN(value)) Assert.True(float.IsNaN(context[i]) && float.IsNaN(flash[i]));
+            else if (i % features < size && i / features != row) Assert.Equal((before[i], beforeFlash[i]), (context[i], flash[i]));
+    }, iter: Effort.Iterations(40), threads: 1);
+
+    [Fact]
+    public void The_same_bits_however_busy_the_threads_are() => s_calls.Sample(call =>
+    {
+        (_, _, float[] context, float[] flash) = call.Run(call.Mask);
+        (_, _, float[] again, float[] flashAgain) = call.Run(call.Mask);
+        Bits.Equal(context, again);
+        Bits.Equal(flash, flashAgain);
+    }, iter: Effort.Iterations(20), threads: 2);
+
+    private sealed record Call(int QueryLength, int KeyLength, int Heads, int HeadSize, Parts Parts, int AdditiveKind, int Seed)
+    {
+        private readonly Random _random = new(Seed);
+
+        public float[] Queries => field ??= Numbers(QueryLength * Heads * HeadSize, Parts.HasFlag(Parts.HugeScores) ? 5 : 1);
+
+        public float[] Keys => field ??= Numbers(KeyLength * Heads * HeadSize);
+
+        public float[] Values => field ??= Numbers(KeyLength * Heads * HeadSize);
+
+        public AttentionMask Mask => field ??= new()
+        {
+            VisibleKeys = Parts.HasFlag(Parts.VisibleKeys) ? Enumerable.Range(0, KeyLength).Select(_ => _random.Next(3) > 0).ToArray() : default,
+            Causal = Parts.HasFlag(Parts.Causal),
+            Additive = Parts.HasFlag(Parts.Additive) ? Numbers(KeyLength * (AdditiveKind > 0 ? QueryLength : 1) * (AdditiveKind > 1 ? Heads : 1), 3) : default,
+            HeadFactors = Parts.HasFlag(Parts.HeadFactors) ? Enumerable.Range(0, Heads).Select(head => head * 0.75f).ToArray() : default,
+        };
+
+        public (float[] Scores, float[] Weights, float[] Context, float[] Flash) Run(AttentionMask? mask)
+        {
+            float[] scores = new float[Heads * QueryLength * KeyLength], weights = new float[scores.Length], context = new float[Queries.Length], flash = new float[Queries.Length];
+            AttentionReference.Forward(Queries, Keys, Values, Heads, HeadSize, scores, weights, context, mask);
+            FlashAttention.Forward(Queries, Keys, Values, Heads, HeadSize, flash, mask);
+            return (scores, weights, context, flash);
+        }
+
+        public void CheckAgainstTwin()
+        {
+            (float[] scores, float[] weights, float[] context, float[] flash) = Run(Mask);
+            double[] q = Queries.ToDoubles(), k = Keys.ToDoubles(), v = Values.ToDoubles();
+            var twin = AttentionTwin.Forward(q, k, v, Heads, HeadSize, Mask);
+            double[] factors = Mask.HeadFactors.IsEmpty ? [.. Enumerable.Repeat(1.0, Heads)] : Mask.HeadFactors.ToArray().ToDoubles();
+            // Σ|q·k|/√D + |additive|: what the errors of the scores are in proportion to.
+            double[] products = AttentionTwin.Forward(Magnitude(q), Magnitude(k), v, Heads, HeadSize,
+                new() { Additive = Mask.Additive.ToArray().Select(Math.Abs).ToArray() }).Scores;
+            int features = Heads * HeadSize;
+            for (int row = 0; row < Heads * QueryLength; row++)
+            {
+                int start = row * KeyLength, head = row / QueryLength, query = row % QueryLength;
+                Span<double> exact = twin.Weights.AsSpan(start, KeyLength);
+                (double[] score, double[] relative) = Rounding.Attention(twin.Scores.AsSpan(start, KeyLength), products.AsSpan(start, KeyLength), exact, HeadSize);
+                for (int key = 0; key < KeyLength; key++)
+                {
+                    Exactness.Within($"{this}: scores", start + key, scores[start + key], twin.Scores[start + key], score[key]);
+                    Exactness.Within($"{this}: weights", start + key, weights[start + key], exact[key], relative[key] * exact[key] * 1.01 + 1e-37);
+                }
+                for (int i = query * features + head * HeadSize; i < query * features + (head + 1) * HeadSize; i++)
+                {
+                    double bound = 1e-30;
+                    for (int key = 0; key < KeyLength; key++)
+                        bound += 1.01 * exact[key] * Math.Abs(v[key * features + i % features]) * (relative[key] + Rounding.Gamma(KeyLength + 8));
+                    Exactness.Within($"{this}: context", i, context[i], twin.Context[i], bound);
+                    Exactness.Within($"{this}: flash context", i, flash[i], twin.Context[i], bound);
+                }
+            }
+        }
+
+        public override string ToString() => $"({QueryLength}, {KeyLength}), {Heads} heads of {HeadSize}, {Parts} {AdditiveKind}, seed {Seed}";
+
+        private float[] Numbers(int count, double scale = 1) => RandomNumbers.Normal(_random, count, scale);
+
+        private static double[] Magnitude(double[] numbers) => [.. numbers.Select(Math.Abs)];
+    }
+}

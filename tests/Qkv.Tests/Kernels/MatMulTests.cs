@@ -1,0 +1,131 @@
+using CsCheck;
+using Qkv.Kernels;
+using Qkv.Tests.Reference;
+
+namespace Qkv.Tests.Kernels;
+
+/// <summary>Products of every shape: tails of every tile, blocks of the inner dimension, joined maps, residual, activations.</summary>
+[Trait("Suite", "Numerical")]
+public unsafe class MatMulTests
+{
+    private static readonly Gen<Product> s_products =
+        Gen.Select(Gen.Int[0, 40], Gen.Int[1, 100], Gen.Int[1, 600], Gen.Int[1, 3], Gen.Enum<Activation>(), Gen.Bool, Gen.Int)
+            .Select((rows, columns, inner, maps, activation, residual, seed) => new Product(rows, columns, inner, maps, activation, residual, seed));
+
+    [Fact]
+    public void Equals_the_twin() => s_products.Sample(product => product.CheckAgainstTwin(), iter: Effort.Iterations(400), threads: 1);
+
+    [Fact]
+    public void Every_row_count() // The tiles of 12, 8, 6, 4, 2 and 1 rows, and two row blocks.
+    {
+        foreach (int rows in Enumerable.Range(0, 26).Append(191).Append(193)) new Product(rows, 33, 7, 1, Activation.Linear, true, rows).CheckAgainstTwin();
+    }
+
+    [Fact]
+    public void Every_column_count()
+    {
+        for (int columns = 1; columns <= 66; columns++) new Product(5, columns, 9, 2, Activation.Gelu, false, columns).CheckAgainstTwin();
+    }
+
+    [Fact]
+    public void A_row_has_the_same_bits_whatever_the_number_of_rows_and_threads() => Gen.Select(s_products, Gen.Int[1, 40]).Sample((product, rows) =>
+    {
+        float[] all = product.Forward(product.Rows, threads: 1);
+        Bits.Equal(all, product.Forward(product.Rows, threads: 2));
+        rows = Math.Min(rows, product.Rows);
+        Bits.Equal(all.AsSpan(0, rows * product.Outputs), product.Forward(rows, threads: 2));
+    }, iter: Effort.Iterations(300), threads: 1);
+
+    [Fact]
+    public void One_of_several_joined_maps_has_the_same_bits_alone() => s_products.Sample(product =>
+    {
+        float[] all = product.Forward(product.Rows, threads: 2);
+        for (int map = 0; map < product.Maps; map++)
+        {
+            float[] one = product.Forward(product.Rows, threads: 2, map);
+            for (int row = 0; row < product.Rows; row++)
+                Bits.Equal(all.AsSpan(row * product.Outputs + map * product.Columns, product.Columns), one.AsSpan(row * product.Columns, product.Columns));
+        }
+    }, iter: Effort.Iterations(150), threads: 1);
+
+    [Theory]
+    [InlineData(NumberFormat.Float32)]
+    [InlineData(NumberFormat.Float16)]
+    [InlineData(NumberFormat.BFloat16)]
+    public void A_map_that_is_an_embedding_table_gives_the_bits_of_a_packed_one(NumberFormat format)
+    {
+        const int entries = 75, inner = 300, rows = 13;
+        var random = new Random(3);
+        float[] x = RandomNumbers.Normal(random, rows * inner), w = new float[entries * inner], b = RandomNumbers.Normal(random, entries);
+        var table = new EmbeddingTable(entries, inner, format);
+        byte[] stored = format == NumberFormat.Float32
+            ? [.. RandomNumbers.Normal(random, w.Length).SelectMany(BitConverter.GetBytes)]
+            : [.. Enumerable.Range(0, w.Length).SelectMany(_ => BitConverter.GetBytes((ushort)random.Next(0x3000, 0x3c00)))];
+        stored.CopyTo(table.Bytes);
+        fixed (float* destination = w)
+            for (int row = 0; row < entries; row++) table.View().Read(row, 0, inner, destination + row * inner);
+        var packed = new PackedMatrix(1, entries, inner);
+        packed.Set(0, w, b);
+        PackedMatrix tied = PackedMatrix.Tied(table);
+        tied.SetBias(0, b);
+        Bits.Equal(Forward(packed), Forward(tied));
+
+        float[] Forward(PackedMatrix matrix)
+        {
+            var y = new float[rows * entries];
+            fixed (float* source = x, destination = y) MatMul.Forward(source, inner, rows, matrix, destination, entries, 2);
+            return y;
+        }
+    }
+
+    /// <summary>A product of random numbers; rows of X lie further apart than they are long, as those of Q, K and V do.</summary>
+    private sealed record Product(int Rows, int Columns, int Inner, int Maps, Activation Activation, bool Residual, int Seed)
+    {
+        private const int Gap = 3;
+
+        private float[]? _x, _w, _b, _r;
+        private PackedMatrix? _matrix;
+
+        public int Outputs => Maps * Columns;
+
+        public float[] Forward(int rows, int threads, int map = -1)
+        {
+            Fill();
+            (int first, int maps) = map < 0 ? (0, Maps) : (map, 1);
+            var y = new float[rows * maps * Columns];
+            fixed (float* source = _x, residual = _r, destination = y)
+                MatMul.Forward(source, Inner + Gap, rows, _matrix!, destination, maps * Columns, threads, Activation,
+                    Residual ? residual + first * Columns : null, Outputs, first, maps);
+            return y;
+        }
+
+        public void CheckAgainstTwin()
+        {
+            float[] y = Forward(Rows, threads: 2);
+            double[] x = [.. _x!.Chunk(Inner + Gap).SelectMany(row => row.Take(Inner)).ToDoubles()];
+            double[] exact = LinearTwin.Forward(x, _w!.ToDoubles(), _b!.ToDoubles());
+            double[] magnitude = LinearTwin.Forward([.. x.Select(Math.Abs)], [.. _w!.ToDoubles().Select(Math.Abs)], [.. _b!.ToDoubles().Select(Math.Abs)]);
+            for (int i = 0; i < y.Length; i++)
+            {
+                double truth = ActivationTwin.Forward(Activation, exact[i]), bound = Rounding.Activation(Activation, exact[i], Rounding.Gamma(Inner + 2) * magnitude[i]);
+                if (Residual) (truth, bound) = (truth + _r![i], bound + Rounding.Unit * Math.Abs(truth + _r[i]) * 1.01);
+                Exactness.Within(ToString(), i, y[i], truth, bound);
+            }
+        }
+
+        private void Fill()
+        {
+            if (_matrix != null) return;
+            var random = new Random(Seed);
+            _x = RandomNumbers.Normal(random, Rows * (Inner + Gap));
+            _w = RandomNumbers.Normal(random, Outputs * Inner, 2 / Math.Sqrt(Inner));
+            _b = RandomNumbers.Normal(random, Outputs);
+            _r = RandomNumbers.Normal(random, Rows * Outputs);
+            _matrix = new PackedMatrix(Maps, Columns, Inner);
+            for (int map = 0; map < Maps; map++) _matrix.Set(map, _w.AsSpan(map * Columns * Inner, Columns * Inner), _b.AsSpan(map * Columns, Columns));
+        }
+
+        public override string ToString() =>
+            $"({Rows}, {Inner}) · {Maps} maps of ({Inner}, {Columns}), {Activation}{(Residual ? " + residual" : "")}, seed {Seed}";
+    }
+}
