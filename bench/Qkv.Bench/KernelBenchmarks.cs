@@ -1,4 +1,3 @@
-using BenchmarkDotNet.Attributes;
 using Qkv.Encoders;
 using Qkv.Kernels;
 

@@ -1,4 +1,3 @@
-using BenchmarkDotNet.Running;
 using Qkv.Bench;
 
 const string usage = """

@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Diagnostics;
 using System.Globalization;
-using Microsoft.ML.Tokenizers;
 
 namespace Qkv.Bench;
 

@@ -1,7 +1,7 @@
 namespace Qkv.Training;
 
 /// <summary>How the learning rate falls after the warm-up.</summary>
-public enum Decline
+internal enum Decline
 {
     /// <summary>In a straight line to zero.</summary>
     Linear,
@@ -17,7 +17,7 @@ public enum Decline
 /// <param name="Peak">The highest rate.</param>
 /// <param name="WarmUp">The part of the run that the rise takes.</param>
 /// <param name="Decline">How it falls.</param>
-public sealed record Schedule(double Peak, double WarmUp = 0.06, Decline Decline = Decline.Linear)
+internal sealed record Schedule(double Peak, double WarmUp = 0.06, Decline Decline = Decline.Linear)
 {
     /// <summary>The rate when <paramref name="progress"/> (0 … 1) of the run is done.</summary>
     public double RateAt(double progress)

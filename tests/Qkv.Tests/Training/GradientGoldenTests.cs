@@ -1,6 +1,5 @@
 using Qkv.Encoders;
 using Qkv.Parameters;
-using Qkv.Tests.Parameters;
 using Qkv.Text;
 using Qkv.Training;
 
@@ -59,21 +58,20 @@ public class GradientGoldenTests
     /// <summary>A folder's model, batch and expectations.</summary>
     private sealed class Run : IDisposable
     {
-        private readonly ParameterFile _expected, _expected64;
+        private readonly GoldenFolder _golden;
         private readonly TokenBatch _batch = new();
         private readonly List<int> _places = [], _targets = [];
         private readonly float[] _labels = [];
 
         public Run(string folder)
         {
-            string directory = Golden.Path(folder);
-            Model = new TrainableModel(directory, 2);
-            _expected = ParameterFile.Open(Path.Combine(directory, "expected.safetensors"));
-            _expected64 = ParameterFile.Open(Path.Combine(directory, "expected_f64.safetensors"));
-            int[] ids = Integers("inputs.input_ids"), mask = Integers("inputs.attention_mask"), types = Integers("inputs.token_type_ids");
-            int length = (int)_expected.Parameters["inputs.input_ids"].Shape[1];
+            Model = new TrainableModel(Golden.Path(folder), 2);
+            _golden = new GoldenFolder(folder);
+            ParameterFile expected = _golden.Expected;
+            int[] ids = expected.ReadIntegers("inputs.input_ids"), mask = expected.ReadIntegers("inputs.attention_mask"), types = expected.ReadIntegers("inputs.token_type_ids");
+            int length = (int)expected.Parameters["inputs.input_ids"].Shape[1];
             bool tokens = Model.Heads.MaskedLanguage != null;
-            int[] labels = _expected.Parameters["inputs.labels"].Type == ElementType.I64 ? Integers("inputs.labels") : [];
+            int[] labels = expected.Parameters["inputs.labels"].Type == ElementType.I64 ? expected.ReadIntegers("inputs.labels") : [];
             for (int first = 0; first < ids.Length; first += length)
             {
                 int start = _batch.Tokens;
@@ -85,7 +83,7 @@ public class GradientGoldenTests
                     _targets.Add(labels[first + i]);
                 }
             }
-            if (!tokens) _labels = labels.Length > 0 ? [.. labels.Select(label => (float)label)] : _expected.ReadAll("inputs.labels");
+            if (!tokens) _labels = labels.Length > 0 ? [.. labels.Select(label => (float)label)] : _golden["inputs.labels"];
         }
 
         public TrainableModel Model { get; }
@@ -99,32 +97,8 @@ public class GradientGoldenTests
             return new SequenceStep(Model, _batch.Tokens).Run(_batch, kind, _labels);
         }
 
-        public void Check(string name, ReadOnlySpan<float> ours)
-        {
-            float[] golden = _expected.ReadAll(name);
-            double[] truth = new double[golden.Length];
-            _expected64.ReadBytes(name, 0, System.Runtime.InteropServices.MemoryMarshal.AsBytes(truth.AsSpan()));
-            double error = 0, allowed = 0, largest = 1;
-            for (int i = 0; i < truth.Length; i++)
-            {
-                error = Math.Max(error, Math.Abs(ours[i] - truth[i]));
-                allowed = Math.Max(allowed, Math.Abs(golden[i] - truth[i]));
-                largest = Math.Max(largest, Math.Abs(truth[i]));
-            }
-            Assert.True(error <= 2 * allowed + 1e-6 * largest, $"{name}: error {error:g3}, PyTorch's own is {allowed:g3}.");
-        }
+        public void Check(string name, ReadOnlySpan<float> ours) => Exactness.Check(name, ours, _golden[name], _golden.Truth(name));
 
-        public void Dispose()
-        {
-            _expected.Dispose();
-            _expected64.Dispose();
-        }
-
-        private int[] Integers(string name)
-        {
-            var numbers = new long[_expected.Parameters[name].Count];
-            _expected.ReadInt64(name, 0, numbers);
-            return [.. numbers.Select(number => (int)number)];
-        }
+        public void Dispose() => _golden.Dispose();
     }
 }
