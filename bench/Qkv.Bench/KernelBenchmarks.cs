@@ -1,3 +1,4 @@
+using BenchmarkDotNet.Attributes;
 using Qkv.Encoders;
 using Qkv.Kernels;
 

@@ -1,3 +1,4 @@
+using BenchmarkDotNet.Running;
 using Qkv.Bench;
 
 const string usage = """

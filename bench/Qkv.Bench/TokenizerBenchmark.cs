@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Diagnostics;
 using System.Globalization;
+using Microsoft.ML.Tokenizers;
 
 namespace Qkv.Bench;
 
