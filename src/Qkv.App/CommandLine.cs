@@ -67,6 +67,8 @@ internal static class CommandLine
             TokenizeCommand.Create(common),
             TraceCommand.Create(common),
             DoctorCommand.Create(common),
+            TrainCommand.Create(common),
+            EvaluateCommand.Create(common),
         };
         root.Directives.Clear();
         return root;

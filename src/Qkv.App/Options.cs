@@ -28,6 +28,20 @@ internal static class Options
         },
     };
 
+    /// <summary>A number from <paramref name="least"/> to <paramref name="most"/>.</summary>
+    public static Option<double?> Real(string name, double least, double most, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "X",
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            if (double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && number >= least && number <= most) return number;
+            result.AddError(string.Create(CultureInfo.InvariantCulture, $"{name} must be a number from {least} to {most}, but is '{text}'"));
+            return null;
+        },
+    };
+
     /// <summary>One of several words, or null where the option is not given.</summary>
     public static Option<string?> Choice(string name, string[] words, string description, bool recursive = false) => new(name)
     {

@@ -13,6 +13,7 @@ public partial class ArchitectureTests
         ["Text"] = [],
         ["Parameters"] = ["Kernels"],
         ["Encoders"] = ["Kernels", "Parameters", "Text"],
+        ["Training"] = ["Encoders", "Kernels", "Parameters", "Text"],
     };
 
     public static TheoryData<string> Parts => [.. s_allowed.Keys];

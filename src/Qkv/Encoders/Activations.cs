@@ -7,7 +7,7 @@ namespace Qkv.Encoders;
 
 /// <summary>
 /// Every intermediate of a forward pass, named and shaped; the trace, the tests and the pass itself all read it. To run, all
-/// layers share one set of buffers; to record, each layer keeps its own, with scores and weights as well.
+/// layers share one set of buffers; to train, each layer keeps its own; to record, scores and weights as well.
 /// </summary>
 internal sealed unsafe class Activations
 {
@@ -15,16 +15,17 @@ internal sealed unsafe class Activations
     private readonly AlignedBuffer _scratch;
     private readonly LayerActivations[] _layers;
 
-    private Activations(EncoderConfig config, int tokens, int threads, TokenBatch? recorded)
+    private Activations(EncoderConfig config, int tokens, int threads, TokenBatch? recorded, bool train = false)
     {
         int c = config.HiddenSize, intermediate = config.IntermediateSize;
-        bool record = recorded != null;
+        bool record = recorded != null, keep = record || train;
         Tokens = tokens;
         _scratch = new AlignedBuffer((long)threads * FlashAttention.ScratchSize(config.HeadSize));
         if (record) ScoreStarts = Starts(recorded!, config.Heads);
         long scores = ScoreStarts[^1];
-        long perLayer = (long)tokens * (3 * c + c + c + c + intermediate + c + (record ? 3 * c : 0)) + 2 * scores;
-        _memory = new AlignedBuffer(2L * tokens * c + perLayer * (record ? config.Layers : 1));
+        // Q, K, V; context; sum; attention output; intermediate; output - and what is kept besides
+        long perToken = 7 * c + intermediate + (keep ? c : 0) + (record ? 2 * c : 0) + (train ? intermediate + config.Heads : 0);
+        _memory = new AlignedBuffer(2L * tokens * c + (tokens * perToken + 2 * scores) * (keep ? config.Layers : 1));
 
         float* next = _memory.Pointer;
         float* Take(long count)
@@ -40,7 +41,7 @@ internal sealed unsafe class Activations
         _layers = new LayerActivations[config.Layers];
         for (int i = 0; i < _layers.Length; i++)
         {
-            if (i > 0 && !record)
+            if (i > 0 && !keep)
             {
                 _layers[i] = _layers[0];
                 continue;
@@ -55,7 +56,12 @@ internal sealed unsafe class Activations
                 Intermediate = Take((long)tokens * intermediate),
                 Output = Take(row),
             };
-            _layers[i].OutputSum = record ? Take(row) : _layers[i].AttentionSum;
+            _layers[i].OutputSum = keep ? Take(row) : _layers[i].AttentionSum;
+            if (train)
+            {
+                _layers[i].PreActivation = Take((long)tokens * intermediate);
+                _layers[i].LogSums = Take((long)tokens * config.Heads);
+            }
             if (!record) continue;
             _layers[i].AttentionProjection = Take(row);
             _layers[i].FeedForward = Take(row);
@@ -81,6 +87,9 @@ internal sealed unsafe class Activations
 
     /// <summary>Buffers to run batches of up to <paramref name="tokens"/> tokens.</summary>
     public static Activations ToRun(EncoderConfig config, int tokens, int threads) => new(config, tokens, threads, null);
+
+    /// <summary>Buffers that keep what the backward pass of up to <paramref name="tokens"/> tokens needs.</summary>
+    public static Activations ToTrain(EncoderConfig config, int tokens, int threads) => new(config, tokens, threads, null, train: true);
 
     /// <summary>Buffers that keep everything that the forward pass of this batch computes.</summary>
     public static Activations ToRecord(EncoderConfig config, TokenBatch batch, int threads) => new(config, batch.Tokens, threads, batch);
@@ -117,6 +126,12 @@ internal unsafe struct LayerActivations
 
     /// <summary>(T, C): after the first LayerNorm.</summary>
     public float* AttentionOutput;
+
+    /// <summary>(T, I): before the activation; null where nothing is trained.</summary>
+    public float* PreActivation;
+
+    /// <summary>(T, H): the logarithm of each row's sum of exponentials; null where nothing is trained.</summary>
+    public float* LogSums;
 
     /// <summary>(T, I): after the activation.</summary>
     public float* Intermediate;

@@ -52,6 +52,28 @@ internal sealed unsafe class Encoder
         return hidden;
     }
 
+    /// <summary>The same lines upward: the gradient of the hidden states, in g.Output (T, C), becomes that of every parameter, added up.</summary>
+    public void Backward(in TokenSlice tokens, Activations a, in LayerGradients g)
+    {
+        for (int i = _layers.Length - 1; i >= 0; i--)
+        {
+            float* hidden = i > 0 ? a.Layers[i - 1].Output : a.Embeddings;
+            _layers[i].Backward(tokens, hidden, a.Layers[i], g, Threads);
+        }
+        _embedding.Backward(tokens, a.EmbeddingSum, Config.PadTokenId, g, Threads);
+    }
+
+    /// <summary>Takes all parameters again after a step has changed them.</summary>
+    public void Refresh()
+    {
+        _embedding.Normalization.Refresh();
+        foreach (EncoderLayer layer in _layers)
+        {
+            foreach (Linear map in layer.LinearMaps) map.Refresh();
+            foreach (Normalization normalization in layer.Normalizations) normalization.Refresh();
+        }
+    }
+
     /// <summary>Runs a batch in pieces of up to <see cref="TokenBudget"/> tokens and hands each piece to <paramref name="receiver"/>.</summary>
     public void Forward<TReceiver>(TokenBatch batch, ref TReceiver receiver) where TReceiver : struct, IReceiver
     {

@@ -20,4 +20,20 @@ internal sealed unsafe class EncoderLayer(SelfAttention attention, Linear projec
         feedForward.Forward(a.AttentionOutput, tokens.Tokens, a, threads); //                               sum = feed_forward(attention_output) + attention_output
         outputNorm.Forward(a.OutputSum, tokens.Tokens, a.Output, threads); //                               output = LayerNorm(sum)
     }
+
+    /// <summary>The same lines upward: dOutput = g.Output (T, C) → dx = g.Output (T, C).</summary>
+    public void Backward(in TokenSlice tokens, float* x, in LayerActivations a, in LayerGradients g, int threads)
+    {
+        int rows = tokens.Tokens;
+        outputNorm.Backward(a.OutputSum, rows, g.Output, g.Sum, g.Moments, threads); //             output = LayerNorm(sum)
+        feedForward.Backward(a.AttentionOutput, rows, a, g, g.Sum, g.Output, threads); //           sum = feed_forward(attention_output) + attention_output
+        attentionNorm.Backward(a.AttentionSum, rows, g.Output, g.Sum, g.Moments, threads); //       attention_output = LayerNorm(sum)
+        projection.Backward(a.Context, rows, g.Sum, g.Context, add: false, threads); //             sum = projection(context) + x
+        new ReadOnlySpan<float>(g.Sum, rows * projection.Outputs).CopyTo(new Span<float>(g.Output, rows * projection.Outputs));
+        attention.Backward(tokens, x, a, g, g.Output, threads); //                                  Q, K, V → scores → weights → context
+    }
+
+    public IEnumerable<Linear> LinearMaps => [attention.QueriesKeysValues, projection, feedForward.First, feedForward.Second];
+
+    public IEnumerable<Normalization> Normalizations => [attentionNorm, outputNorm];
 }

@@ -15,8 +15,28 @@ internal sealed unsafe class FeedForward(Linear first, Linear second, Activation
     /// <summary>x (T, C) → intermediate (T, I), sum = feed_forward + x (T, C)</summary>
     public void Forward(float* x, int rows, in LayerActivations a, int threads)
     {
-        first.Forward(x, rows, a.Intermediate, threads, activation);
+        if (a.PreActivation == null)
+        {
+            first.Forward(x, rows, a.Intermediate, threads, activation);
+        }
+        else
+        {
+            first.Forward(x, rows, a.PreActivation, threads);
+            ActivationFunctions.Apply(activation, a.PreActivation, a.Intermediate, (nint)rows * first.Outputs, threads);
+        }
         Residual.Add(second, a.Intermediate, rows, x, a.FeedForward, a.OutputSum, threads);
+    }
+
+    /// <summary>
+    /// Forward: intermediate = activation(W1·x + b1); sum = W2·intermediate + b2 + x. Backward: dsum (T, C) → dx (T, C), the
+    /// residual's share included.
+    /// </summary>
+    public void Backward(float* x, int rows, in LayerActivations a, in LayerGradients g, float* dsum, float* dx, int threads)
+    {
+        second.Backward(a.Intermediate, rows, dsum, g.Intermediate, add: false, threads);
+        ActivationFunctions.Backward(activation, a.PreActivation, g.Intermediate, g.Intermediate, (nint)rows * first.Outputs, threads);
+        new ReadOnlySpan<float>(dsum, rows * second.Outputs).CopyTo(new Span<float>(dx, rows * second.Outputs));
+        first.Backward(x, rows, g.Intermediate, dx, add: true, threads);
     }
 }
 

@@ -68,4 +68,28 @@ public sealed unsafe class Linear
     /// <summary>y = activation(W·x + b) [+ residual] over contiguous rows.</summary>
     internal void Forward(float* x, int rows, float* y, int threads, Activation activation = Activation.Linear, float* residual = null) =>
         MatMul.Forward(x, Inputs, rows, Matrix, y, Outputs, threads, activation, residual, Outputs);
+
+    /// <summary>W and b of each joined map, while they are trained.</summary>
+    internal (Parameter W, Parameter B)[] Learned { get; init; } = [];
+
+    /// <summary>
+    /// Forward: y = W·x + b. Backward: dx [+]= dy·W, dW += dyᵀ·x, db += Σ dy. <paramref name="dx"/> may be null where nobody asks for it.
+    /// </summary>
+    internal void Backward(float* x, int rows, float* dy, float* dx, bool add, int threads)
+    {
+        int columns = Matrix.Columns;
+        for (int map = 0; map < Learned.Length; map++)
+        {
+            (Parameter w, Parameter b) = Learned[map];
+            float* part = dy + map * columns;
+            MatMul.BackwardParameters(part, Outputs, x, Inputs, rows, columns, Inputs, w.Gradient.Pointer, b.Gradient.Pointer, threads);
+            if (dx != null) MatMul.BackwardInput(part, Outputs, rows, w.Value.Pointer, columns, Inputs, dx, Inputs, add || map > 0, threads);
+        }
+    }
+
+    /// <summary>Packs the parameters again after a step has changed them.</summary>
+    internal void Refresh()
+    {
+        for (int map = 0; map < Learned.Length; map++) Matrix.Set(map, Learned[map].W.Value.Span, Learned[map].B.Value.Span);
+    }
 }

@@ -53,19 +53,28 @@ internal sealed class Model
     }
 }
 
-/// <summary>Reads and packs the parameters of each part, by the names of the family.</summary>
-internal sealed class ModelReader(ParameterSet parameters)
+/// <summary>
+/// Reads and packs the parameters of each part, by the names of the family. To train, each tensor is kept as a
+/// <see cref="Parameter"/> as well.
+/// </summary>
+internal sealed class ModelReader(ParameterSet parameters, bool train = false)
 {
     private readonly EncoderConfig _config = parameters.Config;
+    private readonly Dictionary<string, Parameter> _learned = [];
+
+    /// <summary>What is trained, in the order of reading; empty unless asked for.</summary>
+    public IReadOnlyCollection<Parameter> Learned => _learned.Values;
 
     /// <summary>Bytes packed so far.</summary>
     public long Size { get; private set; }
 
     public Encoder ReadEncoder(int threads)
     {
-        var embedding = new TokenEmbedding(
-            ReadTable("embeddings.word_embeddings.weight"), ReadTable("embeddings.position_embeddings.weight"),
-            ReadTable("embeddings.token_type_embeddings.weight"), ReadNormalization("embeddings.LayerNorm"));
+        const string words = "embeddings.word_embeddings.weight", positions = "embeddings.position_embeddings.weight", segments = "embeddings.token_type_embeddings.weight";
+        var embedding = new TokenEmbedding(ReadTable(words), ReadTable(positions), ReadTable(segments), ReadNormalization("embeddings.LayerNorm"))
+        {
+            Learned = train ? (Learn(words), Learn(positions), Learn(segments)) : null,
+        };
         var layers = new EncoderLayer[_config.Layers];
         for (int i = 0; i < layers.Length; i++) layers[i] = ReadLayer($"encoder.layer.{i}.");
         return new Encoder(_config, embedding, layers, threads);
@@ -94,8 +103,12 @@ internal sealed class ModelReader(ParameterSet parameters)
         bool tied = decoder.Name == parameters.Require("embeddings.word_embeddings.weight").Name || _config.TieWordEmbeddings;
         PackedMatrix matrix = tied ? PackedMatrix.Tied(words) : ReadMatrix(["cls.predictions.decoder.weight"]);
         matrix.SetBias(0, ReadAll("cls.predictions.bias"));
+        var linear = new Linear(matrix)
+        {
+            Learned = train ? [(Learn(tied ? "embeddings.word_embeddings.weight" : "cls.predictions.decoder.weight"), Learn("cls.predictions.bias"))] : [],
+        };
         return new MaskedLanguageHead(ReadLinear("cls.predictions.transform.dense"), ActivationFunctions.Parse(_config.Activation),
-            ReadNormalization("cls.predictions.transform.LayerNorm"), new Linear(matrix));
+            ReadNormalization("cls.predictions.transform.LayerNorm"), linear);
     }
 
     private Linear? ReadHead(string name) => parameters.Find(name + ".weight") == null ? null : ReadLinear(name);
@@ -105,7 +118,7 @@ internal sealed class ModelReader(ParameterSet parameters)
     {
         PackedMatrix matrix = ReadMatrix([.. names.ToArray().Select(name => name + ".weight")]);
         for (int map = 0; map < names.Length; map++) matrix.SetBias(map, ReadAll(names[map] + ".bias"));
-        return new Linear(matrix);
+        return new Linear(matrix) { Learned = train ? [.. names.ToArray().Select(name => (Learn(name + ".weight"), Learn(name + ".bias")))] : [] };
     }
 
     private PackedMatrix ReadMatrix(string[] names)
@@ -130,6 +143,7 @@ internal sealed class ModelReader(ParameterSet parameters)
     private EmbeddingTable ReadTable(string name)
     {
         ParameterInfo info = parameters.Require(name);
+        if (train) return new EmbeddingTable((int)info.Shape[0], (int)info.Shape[1], Learn(name).Value);
         NumberFormat format = info.Type switch
         {
             ElementType.F16 => NumberFormat.Float16,
@@ -145,7 +159,20 @@ internal sealed class ModelReader(ParameterSet parameters)
         return table;
     }
 
-    private Normalization ReadNormalization(string name) => new(ReadAll(name + ".weight"), ReadAll(name + ".bias"), _config.LayerNormEpsilon);
+    private Normalization ReadNormalization(string name) => new(ReadAll(name + ".weight"), ReadAll(name + ".bias"), _config.LayerNormEpsilon)
+    {
+        Learned = train ? (Learn(name + ".weight"), Learn(name + ".bias")) : null,
+    };
+
+    /// <summary>The parameter of that name, read when it is first asked for: tied maps share it.</summary>
+    private Parameter Learn(string name)
+    {
+        if (_learned.TryGetValue(name, out Parameter? known)) return known;
+        var parameter = new Parameter(name, [.. parameters.Require(name).Shape]);
+        parameters.Read(name, 0, parameter.Value.Span);
+        _learned.Add(name, parameter);
+        return parameter;
+    }
 
     private float[] ReadAll(string name)
     {

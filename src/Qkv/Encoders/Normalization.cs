@@ -26,4 +26,21 @@ internal sealed unsafe class Normalization
         LayerNorm.Forward(x, rows, Features, _scaleShift.Pointer, _scaleShift.Pointer + Features, Epsilon, y, threads);
         GC.KeepAlive(this);
     }
+
+    /// <summary>γ and β, while they are trained.</summary>
+    public (Parameter Scale, Parameter Shift)? Learned { get; init; }
+
+    /// <summary>Forward: y = LayerNorm(x). Backward: dx from dy, dγ and dβ added up; dx must not be dy. <paramref name="moments"/> is scratch (T, 2).</summary>
+    public void Backward(float* x, int rows, float* dy, float* dx, float* moments, int threads)
+    {
+        LayerNorm.Backward(x, rows, Features, _scaleShift.Pointer, Epsilon, dy, dx, Learned!.Value.Scale.Gradient.Pointer, Learned.Value.Shift.Gradient.Pointer, moments, threads);
+        GC.KeepAlive(this);
+    }
+
+    /// <summary>Takes the parameters again after a step has changed them.</summary>
+    public void Refresh()
+    {
+        Learned!.Value.Scale.Value.Span.CopyTo(_scaleShift.Span);
+        Learned.Value.Shift.Value.Span.CopyTo(_scaleShift.Span[Features..]);
+    }
 }

@@ -86,31 +86,57 @@ public sealed unsafe class SelfAttention
     /// <summary>Queries, keys and values of packed sequences, and their context: (T, C) → (T, C). Scores and weights are kept where asked for.</summary>
     internal void Forward(in TokenSlice tokens, float* hidden, in LayerActivations a, int threads)
     {
+        _queriesKeysValues.Forward(hidden, tokens.Tokens, a.QueriesKeysValues, threads);
+        AttentionShape shape = Shape(tokens, a.QueriesKeysValues);
         int features = Heads * HeadSize;
-        float* queries = a.QueriesKeysValues, keys = queries + features, values = keys + features;
-        _queriesKeysValues.Forward(hidden, tokens.Tokens, queries, threads);
+        float* context = a.Context - tokens.Origin * features;
+        if (a.Scores == null)
+            FlashAttention.Forward(shape, context, features, a.Scratch, threads, a.LogSums == null ? null : a.LogSums - tokens.Origin * Heads);
+        else
+            AttentionReference.Forward(shape, new() { Scores = a.Scores, Weights = a.Weights, Starts = a.ScoreStarts, Context = context, ContextStride = features }, threads);
+    }
 
-        // Sequence starts count from the start of the batch, rows from the start of the slice.
-        nint origin = tokens.Starts[0];
-        var shape = new AttentionShape
+    /// <summary>
+    /// Forward: Q, K, V = X·W; context = attention(Q, K, V). Backward: g.Context (T, C) → g.QueriesKeysValues (T, 3·C) → dx (T, C), added to it.
+    /// </summary>
+    internal void Backward(in TokenSlice tokens, float* hidden, in LayerActivations a, in LayerGradients g, float* dx, int threads)
+    {
+        int features = Heads * HeadSize;
+        nint context = tokens.Origin * features, rows = tokens.Origin * 3 * features;
+        var gradients = new FlashAttention.Gradients
+        {
+            Context = a.Context - context,
+            ContextGradient = g.Context - context,
+            ContextStride = features,
+            LogSums = a.LogSums - tokens.Origin * Heads,
+            Queries = g.QueriesKeysValues - rows,
+            Keys = g.QueriesKeysValues - rows + features,
+            Values = g.QueriesKeysValues - rows + 2 * features,
+            Stride = 3 * features,
+        };
+        FlashAttention.Backward(Shape(tokens, a.QueriesKeysValues), gradients, g.Scratch, threads);
+        _queriesKeysValues.Backward(hidden, tokens.Tokens, g.QueriesKeysValues, dx, add: true, threads);
+    }
+
+    /// <summary>Attention of packed sequences over joined rows (T, 3·C). Sequence starts count from the start of the batch, rows from that of the slice.</summary>
+    private AttentionShape Shape(in TokenSlice tokens, float* queriesKeysValues)
+    {
+        int features = Heads * HeadSize;
+        float* queries = queriesKeysValues - tokens.Origin * 3 * features;
+        return new AttentionShape
         {
             Sequences = tokens.Sequences,
             Heads = Heads,
             HeadSize = HeadSize,
             QueryStarts = tokens.Starts,
             KeyStarts = tokens.Starts,
-            Queries = queries - origin * 3 * features,
+            Queries = queries,
             QueryStride = 3 * features,
-            Keys = keys - origin * 3 * features,
-            Values = values - origin * 3 * features,
+            Keys = queries + features,
+            Values = queries + 2 * features,
             KeyStride = 3 * features,
-            Mask = new AttentionMaskView { HiddenKeys = tokens.HiddenKeys == null ? null : tokens.HiddenKeys - origin },
+            Mask = new AttentionMaskView { HiddenKeys = tokens.HiddenKeys == null ? null : tokens.HiddenKeys - tokens.Origin },
         };
-        float* context = a.Context - origin * features;
-        if (a.Scores == null)
-            FlashAttention.Forward(shape, context, features, a.Scratch, threads);
-        else
-            AttentionReference.Forward(shape, new() { Scores = a.Scores, Weights = a.Weights, Starts = a.ScoreStarts, Context = context, ContextStride = features }, threads);
     }
 
     private float[] Map(int map, string name, ReadOnlySpan<float> hidden) // (L, C) → (L, H·D)

@@ -73,6 +73,13 @@ internal sealed unsafe class TaskHeads
             : ClassifierKind.Unknown;
     }
 
+    /// <summary>Takes all parameters again after a step has changed them.</summary>
+    public void Refresh()
+    {
+        foreach (Linear? head in (Linear?[])[Pooler, NextSentence, Classifier, Span]) head?.Refresh();
+        MaskedLanguage?.Refresh();
+    }
+
     /// <summary>pooled = tanh(Wp·x + bp), in place of x's rows: (n, C) → (n, C)</summary>
     public float[] Pool(ReadOnlySpan<float> first)
     {
@@ -111,4 +118,50 @@ internal sealed unsafe class MaskedLanguageHead(Linear transform, Activation act
         }
         return logits;
     }
+
+    /// <summary>
+    /// Cross entropy of the predictions for some rows, and its gradient. Forward: pre = Wt·x + bt; act = activation(pre);
+    /// normalized = LayerNorm(act); logits = E·normalized + b. Backward: the same lines upward, every parameter's gradient added up.
+    /// </summary>
+    /// <param name="rows">Hidden states of the masked tokens (n, C).</param>
+    /// <param name="targets">The entry that stood there (n).</param>
+    /// <param name="scale">What each row's loss counts.</param>
+    /// <param name="drows">Gradient of the rows (n, C); empty to only measure.</param>
+    /// <param name="threads">Threads of the team that may work.</param>
+    public MaskedLanguageLoss Loss(ReadOnlySpan<float> rows, ReadOnlySpan<int> targets, float scale, Span<float> drows, int threads)
+    {
+        int count = targets.Length, c = transform.Inputs, v = decoder.Outputs;
+        using var memory = new Rented(5L * count * c + (long)count * v + 2L * count);
+        float* pre = memory.Pointer, act = pre + count * c, normalized = act + count * c, first = normalized + count * c, second = first + count * c;
+        float* logits = second + count * c, moments = logits + (nint)count * v;
+        fixed (float* x = rows, dx = drows)
+        fixed (int* t = targets)
+        {
+            transform.Forward(x, count, pre, threads);
+            ActivationFunctions.Apply(activation, pre, act, (nint)count * c, threads);
+            normalization.Forward(act, count, normalized, threads);
+            decoder.Forward(normalized, count, logits, threads);
+            (double loss, int correct) = CrossEntropy.Forward(logits, count, v, t, scale, threads);
+            if (!drows.IsEmpty)
+            {
+                decoder.Backward(normalized, count, logits, first, add: false, threads);
+                normalization.Backward(act, count, first, second, moments, threads);
+                ActivationFunctions.Backward(activation, pre, second, second, (nint)count * c, threads);
+                transform.Backward(x, count, second, dx, add: false, threads);
+            }
+            return new MaskedLanguageLoss(loss, correct);
+        }
+    }
+
+    /// <summary>Takes all parameters again after a step has changed them.</summary>
+    public void Refresh()
+    {
+        transform.Refresh();
+        normalization.Refresh();
+        decoder.Refresh();
+    }
 }
+
+/// <param name="Sum">Σ of the rows' cross entropies, unscaled.</param>
+/// <param name="Correct">Rows whose largest logit is the target's.</param>
+internal readonly record struct MaskedLanguageLoss(double Sum, int Correct);

@@ -28,6 +28,44 @@ internal sealed unsafe class TokenEmbedding(EmbeddingTable words, EmbeddingTable
         GC.KeepAlive(this);
     }
 
+    /// <summary>The three tables, while they are trained.</summary>
+    public (Parameter Words, Parameter Positions, Parameter Segments)? Learned { get; init; }
+
+    /// <summary>
+    /// Forward: embedding = LayerNorm(word[id] + segment[type] + position[p]). Backward: each row of a table gets the gradients of the
+    /// tokens that looked it up, in the order of the tokens; <paramref name="padding"/>'s row gets none (as PyTorch's padding_idx).
+    /// </summary>
+    public void Backward(in TokenSlice tokens, float* sum, int padding, in LayerGradients g, int threads)
+    {
+        normalization.Backward(sum, tokens.Tokens, g.Output, g.Sum, g.Moments, threads);
+        int columns = words.Columns, parts = (columns + Scatter.Block - 1) / Scatter.Block;
+        Workers.Run(new Scatter(tokens.Ids, tokens.Tokens, padding, g.Sum, columns, Learned!.Value.Words.Gradient.Pointer), parts, threads);
+        Workers.Run(new Scatter(tokens.Positions, tokens.Tokens, -1, g.Sum, columns, Learned.Value.Positions.Gradient.Pointer), parts, threads);
+        Workers.Run(new Scatter(tokens.TypeIds, tokens.Tokens, -1, g.Sum, columns, Learned.Value.Segments.Gradient.Pointer), parts, threads);
+    }
+
+    /// <summary>table[rows[t]] += dsum[t]: a part is some columns, so that no two threads add to one number.</summary>
+    private readonly struct Scatter(int* rows, int tokens, int skipped, float* dsum, int columns, float* table) : IKernel
+    {
+        // Four cache lines of each row: enough to stream, few enough that every thread gets some.
+        public const int Block = 64;
+
+        private readonly int* _rows = rows;
+        private readonly float* _dsum = dsum, _table = table;
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V>
+        {
+            int first = part * Block, width = Math.Min(Block, columns - first);
+            for (int token = 0; token < tokens; token++)
+            {
+                if (_rows[token] == skipped) continue;
+                float* row = _table + (nint)_rows[token] * columns + first;
+                Elementwise.Add<V>(row, _dsum + (nint)token * columns + first, row, width);
+            }
+        }
+    }
+
     private readonly struct Lookup(EmbeddingView words, EmbeddingView positions, EmbeddingView segments, TokenSlice tokens, float* sum, int rowsPerPart) : IKernel
     {
         private readonly float* _sum = sum;

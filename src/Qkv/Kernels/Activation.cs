@@ -80,8 +80,12 @@ public static class ActivationFunctions
     {
         Check.Length(nameof(ActivationFunctions), nameof(y), x.Length, y.Length);
         fixed (float* source = x, destination = y)
-            Workers.Run(new Rows(activation, source, destination, x.Length), 1, 1);
+            Apply(activation, source, destination, x.Length, Workers.Limit);
     }
+
+    /// <summary>y = activation(x), cut for the thread team.</summary>
+    internal static unsafe void Apply(Activation activation, float* x, float* y, nint count, int threads) =>
+        Workers.Run(new Parts(activation, x, y, count), (int)((count + RowParts.Numbers - 1) / RowParts.Numbers), threads);
 
     /// <summary>The loop of <see cref="Apply(Activation, ReadOnlySpan{float}, Span{float})"/> at one width.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -104,28 +108,99 @@ public static class ActivationFunctions
         }
     }
 
-    private readonly unsafe struct Rows(Activation activation, float* x, float* y, int count) : IKernel
+    /// <summary>dx[i] = dy[i]·activation'(x[i]), where y = activation(x); <paramref name="dx"/> may be <paramref name="dy"/>.</summary>
+    /// <exception cref="ArgumentException">The lengths differ.</exception>
+    public static unsafe void Backward(Activation activation, ReadOnlySpan<float> x, ReadOnlySpan<float> dy, Span<float> dx)
+    {
+        Check.Length(nameof(ActivationFunctions), nameof(dy), x.Length, dy.Length);
+        Check.Length(nameof(ActivationFunctions), nameof(dx), x.Length, dx.Length);
+        fixed (float* source = x, upper = dy, lower = dx)
+            Backward(activation, source, upper, lower, x.Length, Workers.Limit);
+    }
+
+    /// <summary>The loop of <see cref="Backward(Activation, ReadOnlySpan{float}, ReadOnlySpan{float}, Span{float})"/>, cut for the thread team.</summary>
+    internal static unsafe void Backward(Activation activation, float* x, float* dy, float* dx, nint count, int threads) =>
+        Workers.Run(new Derivatives(activation, x, dy, dx, count), (int)((count + RowParts.Numbers - 1) / RowParts.Numbers), threads);
+
+    private readonly unsafe struct Derivatives(Activation activation, float* x, float* dy, float* dx, nint count) : IKernel
+    {
+        private readonly float* _x = x, _dy = dy, _dx = dx;
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V>
+        {
+            nint start = (nint)part * RowParts.Numbers;
+            int length = (int)Math.Min(RowParts.Numbers, count - start);
+            float* x = _x + start, dy = _dy + start, dx = _dx + start;
+            switch (activation)
+            {
+                case Activation.Gelu: Multiply<V, Gelu>(x, dy, dx, length); break;
+                case Activation.GeluTanh: Multiply<V, GeluTanh>(x, dy, dx, length); break;
+                case Activation.Gelu10: Multiply<V, Gelu10>(x, dy, dx, length); break;
+                case Activation.QuickGelu: Multiply<V, QuickGelu>(x, dy, dx, length); break;
+                case Activation.Relu: Multiply<V, Relu>(x, dy, dx, length); break;
+                case Activation.Relu2: Multiply<V, Relu2>(x, dy, dx, length); break;
+                case Activation.Relu6: Multiply<V, Relu6>(x, dy, dx, length); break;
+                case Activation.Sigmoid: Multiply<V, Sigmoid>(x, dy, dx, length); break;
+                case Activation.Silu: Multiply<V, Silu>(x, dy, dx, length); break;
+                case Activation.Tanh: Multiply<V, Tanh>(x, dy, dx, length); break;
+                case Activation.Mish: Multiply<V, Mish>(x, dy, dx, length); break;
+                default: Multiply<V, Linear>(x, dy, dx, length); break;
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Multiply<V, TActivation>(float* x, float* dy, float* dx, int count)
+            where V : struct, ISimd<V> where TActivation : struct, IActivation
+        {
+            int whole = Simd.Whole<V>(count);
+            for (int i = 0; i < whole; i += V.Width) (V.Load(dy + i) * TActivation.Derivative(V.Load(x + i))).Store(dx + i);
+            for (int i = whole; i < count; i++) (Scalar.Load(dy + i) * TActivation.Derivative(Scalar.Load(x + i))).Store(dx + i);
+        }
+    }
+
+    /// <summary>y = f(x) with its derivative f'(x).</summary>
+    private interface IActivation : IMap
+    {
+        static abstract V Derivative<V>(V x) where V : struct, ISimd<V>;
+    }
+
+    private readonly unsafe struct Parts(Activation activation, float* x, float* y, nint count) : IKernel
     {
         private readonly float* _x = x, _y = y;
 
-        public void Run<V>(int part, int worker) where V : struct, ISimd<V> => Apply<V>(activation, _x, _y, count);
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V>
+        {
+            nint start = (nint)part * RowParts.Numbers;
+            Apply<V>(activation, _x + start, _y + start, (int)Math.Min(RowParts.Numbers, count - start));
+        }
     }
 
-    private readonly struct Linear : IMap
+    private readonly struct Linear : IActivation
     {
         public static V Apply<V>(V x) where V : struct, ISimd<V> => x;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V> => V.Create(1f);
     }
 
-    private readonly struct Gelu : IMap
+    private readonly struct Gelu : IActivation
     {
         private const float InverseSqrt2 = 0.707106781f;
+        private const float InverseSqrt2Pi = 0.398942280f;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Apply<V>(V x) where V : struct, ISimd<V> =>
             V.Create(0.5f) * x * (V.Create(1f) + Functions.Erf(x * V.Create(InverseSqrt2)));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V> =>
+            // d/dx x·Φ(x) = Φ(x) + x·φ(x)
+            V.Fma(x * V.Create(InverseSqrt2Pi), Functions.Exp(V.Create(-0.5f) * x * x),
+                V.Fma(V.Create(0.5f), Functions.Erf(x * V.Create(InverseSqrt2)), V.Create(0.5f)));
     }
 
-    private readonly struct GeluTanh : IMap
+    private readonly struct GeluTanh : IActivation
     {
         // ½x(1 + tanh u) = x·σ(2u), u = √(2/π)·(x + 0.044715·x³)
         private const float TwoSqrt2OverPi = 1.59576912f;
@@ -133,27 +208,55 @@ public static class ActivationFunctions
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Apply<V>(V x) where V : struct, ISimd<V> =>
             x * Functions.Sigmoid(V.Create(TwoSqrt2OverPi) * V.Fma(V.Create(0.044715f) * x * x, x, x));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V>
+        {
+            // d/dx x·σ(2u) = s + x·s·(1 − s)·2u', 2u' = 2√(2/π)·(1 + 3·0.044715·x²)
+            V s = Functions.Sigmoid(V.Create(TwoSqrt2OverPi) * V.Fma(V.Create(0.044715f) * x * x, x, x));
+            V slope = V.Create(TwoSqrt2OverPi) * V.Fma(V.Create(3f * 0.044715f) * x, x, V.Create(1f));
+            return V.Fma(x * s * (V.Create(1f) - s), slope, s);
+        }
     }
 
-    private readonly struct Gelu10 : IMap
+    private readonly struct Gelu10 : IActivation
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Apply<V>(V x) where V : struct, ISimd<V> => V.Max(V.Create(-10f), V.Min(V.Create(10f), Gelu.Apply(x)));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V>
+        {
+            // Constant outside the cut
+            V y = Gelu.Apply(x), zero = V.Create(0f);
+            return V.WhereLess(V.Create(10f), y, zero, V.WhereLess(y, V.Create(-10f), zero, Gelu.Derivative(x)));
+        }
     }
 
-    private readonly struct QuickGelu : IMap
+    private readonly struct QuickGelu : IActivation
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Apply<V>(V x) where V : struct, ISimd<V> => x * Functions.Sigmoid(V.Create(1.702f) * x);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V>
+        {
+            // d/dx x·σ(ax) = s + a·x·s·(1 − s)
+            V s = Functions.Sigmoid(V.Create(1.702f) * x);
+            return V.Fma(V.Create(1.702f) * x * s, V.Create(1f) - s, s);
+        }
     }
 
-    private readonly struct Relu : IMap
+    private readonly struct Relu : IActivation
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Apply<V>(V x) where V : struct, ISimd<V> => V.WhereLess(x, V.Create(0f), V.Create(0f), x);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V> => V.WhereLess(V.Create(0f), x, V.Create(1f), V.Create(0f));
     }
 
-    private readonly struct Relu2 : IMap
+    private readonly struct Relu2 : IActivation
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Apply<V>(V x) where V : struct, ISimd<V>
@@ -161,33 +264,61 @@ public static class ActivationFunctions
             V positive = Relu.Apply(x);
             return positive * positive;
         }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V> => V.Create(2f) * Relu.Apply(x);
     }
 
-    private readonly struct Relu6 : IMap
+    private readonly struct Relu6 : IActivation
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Apply<V>(V x) where V : struct, ISimd<V> => V.WhereLess(V.Create(6f), x, V.Create(6f), Relu.Apply(x));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V> => V.WhereLess(x, V.Create(6f), Relu.Derivative(x), V.Create(0f));
     }
 
-    private readonly struct Sigmoid : IMap
+    private readonly struct Sigmoid : IActivation
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Apply<V>(V x) where V : struct, ISimd<V> => Functions.Sigmoid(x);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V>
+        {
+            V s = Functions.Sigmoid(x);
+            return s * (V.Create(1f) - s);
+        }
     }
 
-    private readonly struct Silu : IMap
+    private readonly struct Silu : IActivation
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Apply<V>(V x) where V : struct, ISimd<V> => x * Functions.Sigmoid(x);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V>
+        {
+            // d/dx x·σ(x) = s + x·s·(1 − s)
+            V s = Functions.Sigmoid(x);
+            return V.Fma(x * s, V.Create(1f) - s, s);
+        }
     }
 
-    private readonly struct Tanh : IMap
+    private readonly struct Tanh : IActivation
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Apply<V>(V x) where V : struct, ISimd<V> => Functions.Tanh(x);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V>
+        {
+            V y = Functions.Tanh(x);
+            return V.Create(1f) - y * y;
+        }
     }
 
-    private readonly struct Mish : IMap
+    private readonly struct Mish : IActivation
     {
         // With e = eˣ: tanh(ln(1 + e)) = (e² + 2e) / (e² + 2e + 2). Above 20 the quotient is 1 in float32.
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -197,6 +328,16 @@ public static class ActivationFunctions
             V e = Functions.Exp(V.WhereLess(twenty, x, twenty, x));
             V n = e * (e + two);
             return x * n / (n + two);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Derivative<V>(V x) where V : struct, ISimd<V>
+        {
+            // With t = tanh(ln(1 + eˣ)): t + x·(1 − t²)·σ(x)
+            V twenty = V.Create(20f), two = V.Create(2f);
+            V e = Functions.Exp(V.WhereLess(twenty, x, twenty, x));
+            V n = e * (e + two), t = n / (n + two);
+            return V.Fma(x * (V.Create(1f) - t * t), Functions.Sigmoid(x), t);
         }
     }
 }

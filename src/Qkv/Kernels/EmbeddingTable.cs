@@ -16,7 +16,8 @@ public enum NumberFormat
 /// <summary>Rows of numbers that are looked up one at a time (V, C), held as the checkpoint stores them and widened when read.</summary>
 internal sealed unsafe class EmbeddingTable
 {
-    private readonly byte[] _memory;
+    private readonly byte[] _memory = [];
+    private readonly AlignedBuffer? _learned;
 
     public EmbeddingTable(int rows, int columns, NumberFormat format)
     {
@@ -26,6 +27,9 @@ internal sealed unsafe class EmbeddingTable
             throw new OutOfMemoryException($"An embedding table of {rows:N0} × {columns:N0} is larger than .NET can allocate in one piece.");
         _memory = GC.AllocateUninitializedArray<byte>((int)bytes, pinned: true);
     }
+
+    /// <summary>A table in the memory of a parameter that is being trained: it changes with every step.</summary>
+    public EmbeddingTable(int rows, int columns, AlignedBuffer learned) => (Rows, Columns, _learned) = (rows, columns, learned);
 
     public int Rows { get; }
 
@@ -42,7 +46,7 @@ internal sealed unsafe class EmbeddingTable
     /// <summary>What a kernel reads. Valid as long as this object is reachable.</summary>
     public EmbeddingView View() => new()
     {
-        Data = (byte*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref _memory[0]),
+        Data = _learned != null ? (byte*)_learned.Pointer : (byte*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref _memory[0]),
         Columns = Columns,
         Format = Format,
     };

@@ -17,7 +17,7 @@ namespace Qkv.Kernels;
 /// Tiles start at the sequence's own first key, so a sequence gives the same bits in any batch. Memory does not grow with
 /// the length: each thread holds one tile and the state of one block of queries.
 /// </summary>
-public static unsafe class FlashAttention
+public static unsafe partial class FlashAttention
 {
     // A tile of K and one of V, 256 · 64 float32 each, are 128 KB: they stay in the second cache while the queries pass by.
     private const int KeyTile = 256;
@@ -61,17 +61,23 @@ public static unsafe class FlashAttention
         return KeyTile * headSize + KeyTile * padded + Rows * KeyTile + QueryBlock * padded + 2 * QueryBlock;
     }
 
-    internal static void Forward(in AttentionShape shape, float* context, nint contextStride, float* scratch, int threads)
+    /// <param name="shape">Queries, keys, values and masks.</param>
+    /// <param name="context">(Tq, H·D)</param>
+    /// <param name="contextStride">Distance between its rows.</param>
+    /// <param name="scratch"><see cref="ScratchSize"/> numbers a thread.</param>
+    /// <param name="threads">Threads of the team that may work.</param>
+    /// <param name="logSums">Where λ = m + ln l goes (Tq, H), for the backward pass; null for nowhere.</param>
+    internal static void Forward(in AttentionShape shape, float* context, nint contextStride, float* scratch, int threads, float* logSums = null)
     {
         int longest = 0;
         for (int sequence = 0; sequence < shape.Sequences; sequence++) longest = Math.Max(longest, shape.QueryLength(sequence));
         int blocks = (longest + QueryBlock - 1) / QueryBlock;
-        Workers.Run(new Blocks(shape, context, contextStride, scratch, blocks), shape.Sequences * shape.Heads * blocks, threads);
+        Workers.Run(new Blocks(shape, context, contextStride, scratch, blocks, logSums), shape.Sequences * shape.Heads * blocks, threads);
     }
 
-    private readonly struct Blocks(AttentionShape shape, float* context, nint contextStride, float* scratch, int blocks) : IKernel
+    private readonly struct Blocks(AttentionShape shape, float* context, nint contextStride, float* scratch, int blocks, float* logSums) : IKernel
     {
-        private readonly float* _context = context, _scratch = scratch;
+        private readonly float* _context = context, _scratch = scratch, _logSums = logSums;
 
         public void Run<V>(int part, int worker) where V : struct, ISimd<V>
         {
@@ -79,13 +85,14 @@ public static unsafe class FlashAttention
             int queries = Math.Min(QueryBlock, shape.QueryLength(sequence) - first);
             if (queries <= 0) return;
             float* output = _context + (shape.QueryStarts[sequence] + first) * contextStride + head * shape.HeadSize;
-            Block<V>(shape, sequence, head, first, queries, output, contextStride, _scratch + (nint)worker * ScratchSize(shape.HeadSize));
+            float* logSums = _logSums == null ? null : _logSums + (nint)(shape.QueryStarts[sequence] + first) * shape.Heads + head;
+            Block<V>(shape, sequence, head, first, queries, output, contextStride, _scratch + (nint)worker * ScratchSize(shape.HeadSize), logSums);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Block<V>(in AttentionShape shape, int sequence, int head, int first, int queries,
-        float* context, nint contextStride, float* scratch) where V : struct, ISimd<V>
+        float* context, nint contextStride, float* scratch, float* logSums) where V : struct, ISimd<V>
     {
         int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, keys = shape.KeyLength(sequence);
         float* kTile = scratch; // (KeyTile / 32, D, 32)
@@ -108,14 +115,14 @@ public static unsafe class FlashAttention
             {
                 int rows = Math.Min(Rows, queries - row);
                 for (int panel = 0; panel < count; panel += Width)
-                    MatMulTile.Multiply<V>(q + row * shape.QueryStride, shape.QueryStride, kTile + panel * size, Width, p + panel, KeyTile, rows, size, add: false);
+                    MatMulTile.Multiply<V>(q + row * shape.QueryStride, shape.QueryStride, 1, kTile + panel * size, Width, p + panel, KeyTile, rows, size, add: false);
                 for (int i = 0; i < rows; i++)
                 {
                     shape.Score<V>(p + i * KeyTile, sequence, head, first + row + i, key, count);
                     OnlineSoftmax<V>(p + i * KeyTile, count, ref m[row + i], ref l[row + i], o + (row + i) * padded, padded);
                 }
                 for (int panel = 0; panel < padded; panel += Width)
-                    MatMulTile.Multiply<V>(p, KeyTile, vTile + panel, padded, o + row * padded + panel, padded, rows, count, add: true);
+                    MatMulTile.Multiply<V>(p, KeyTile, 1, vTile + panel, padded, o + row * padded + panel, padded, rows, count, add: true);
             }
         }
 
@@ -125,6 +132,8 @@ public static unsafe class FlashAttention
             float* result = o + row * padded;
             Elementwise.Scale<V>(result, size, l[row] == 0f ? 0f : factor / l[row]);
             new ReadOnlySpan<float>(result, size).CopyTo(new Span<float>(context + row * contextStride, size));
+            // A row that sees no key has no weights: its λ of +∞ gives none back.
+            if (logSums != null) logSums[row * shape.Heads] = l[row] == 0f ? float.PositiveInfinity : m[row] + MathF.Log(l[row]);
         }
     }
 

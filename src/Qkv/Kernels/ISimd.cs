@@ -26,6 +26,7 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
     static abstract TSelf Min(TSelf a, TSelf b);
     static abstract TSelf Max(TSelf a, TSelf b);
     static abstract TSelf Abs(TSelf a);
+    static abstract TSelf Sqrt(TSelf a);
 
     /// <summary>Lane by lane: a &lt; b ? whenLess : otherwise. A NaN in a or b takes <paramref name="otherwise"/>.</summary>
     static abstract TSelf WhereLess(TSelf a, TSelf b, TSelf whenLess, TSelf otherwise);

@@ -89,7 +89,7 @@ internal readonly unsafe struct MatMul : IKernel
                 // The tile writes whole panels: the last one of a map goes through a side buffer.
                 bool whole = width == Width;
                 if (!whole && k > 0) Copy(y, _yStride, edge, Width, rows, width);
-                MatMulTile.Multiply<V>(a, _xStride, b, Width, whole ? y : edge, whole ? _yStride : Width, rows, depth, add: k > 0);
+                MatMulTile.Multiply<V>(a, _xStride, 1, b, Width, whole ? y : edge, whole ? _yStride : Width, rows, depth, add: k > 0);
                 if (!whole) Copy(edge, Width, y, _yStride, rows, width);
                 if (k + depth == _w.Inner) Finish<V>(y, rows, width, _w.Bias(panel), first, firstRow);
             }
@@ -110,6 +110,39 @@ internal readonly unsafe struct MatMul : IKernel
             Elementwise.Add<V>(y, bias, y, width);
             if (_activation != Activation.Linear) ActivationFunctions.Apply<V>(_activation, y, y, width);
             if (_residual != null) Elementwise.Add<V>(y, _residual + (firstRow + row) * _residualStride + column, y, width);
+        }
+    }
+
+    /// <summary>
+    /// The gradient of X from that of Y, for Y = X·Wᵀ + b:
+    /// <code>dX (T, K) [+]= dY (T, N) · W (N, K)</code>
+    /// </summary>
+    public static void BackwardInput(float* dy, nint dyStride, int rows, float* w, int outputs, int inputs, float* dx, nint dxStride, bool add, int threads) =>
+        Product.Run(dy, dyStride, 1, w, inputs, dx, dxStride, rows, outputs, inputs, add, threads);
+
+    /// <summary>
+    /// The gradients of the parameters from that of Y, for Y = X·Wᵀ + b:
+    /// <code>dW (N, K) += dYᵀ (N, T) · X (T, K);  db (N) += Σ dY</code>
+    /// </summary>
+    public static void BackwardParameters(float* dy, nint dyStride, float* x, nint xStride, int rows, int outputs, int inputs, float* dw, float* db, int threads)
+    {
+        Product.Run(dy, 1, dyStride, x, xStride, dw, inputs, outputs, rows, inputs, add: true, threads);
+        if (db != null) Workers.Run(new ColumnSums(dy, dyStride, rows, outputs, db), (outputs + ColumnSums.Block - 1) / ColumnSums.Block, threads);
+    }
+
+    /// <summary>db (N) += Σ dY (T, N) over the rows, in order.</summary>
+    private readonly struct ColumnSums(float* dy, nint stride, int rows, int columns, float* db) : IKernel
+    {
+        // Four cache lines of each row: enough to stream, few enough that every thread gets some.
+        public const int Block = 64;
+
+        private readonly float* _dy = dy, _db = db;
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V>
+        {
+            int first = part * Block, width = Math.Min(Block, columns - first);
+            for (int row = 0; row < rows; row++) Elementwise.Add<V>(_db + first, _dy + row * stride + first, _db + first, width);
         }
     }
 }

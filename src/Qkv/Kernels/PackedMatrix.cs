@@ -67,11 +67,11 @@ internal sealed unsafe class PackedMatrix
             Pack(source, Inner, rows.Length / Inner, Inner, _panels!.Pointer + ((nint)map * PanelsPerMap + panel) * Inner * MatMulTile.PanelWidth);
     }
 
-    /// <summary>Packs all of W (columns, K) and the bias (columns), which may be empty.</summary>
+    /// <summary>Packs all of W (columns, K), which a table has already, and the bias (columns), which may be empty.</summary>
     public void Set(int map, ReadOnlySpan<float> w, ReadOnlySpan<float> bias)
     {
         const int width = MatMulTile.PanelWidth;
-        for (int panel = 0; panel < PanelsPerMap; panel++)
+        for (int panel = 0; _table == null && panel < PanelsPerMap; panel++)
         {
             int rows = Math.Min(width, Columns - panel * width);
             SetPanel(map, panel, w.Slice(panel * width * Inner, rows * Inner));

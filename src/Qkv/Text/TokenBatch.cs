@@ -135,6 +135,9 @@ internal unsafe struct TokenSlice
     public int Sequences;
     public int Tokens;
 
+    /// <summary>The first token of this slice, counted from the start of the whole batch.</summary>
+    public readonly nint Origin => Starts[0];
+
     /// <summary>The first row of a sequence, counted from the start of this slice.</summary>
     public readonly int Start(int sequence) => Starts[sequence] - Starts[0];
 

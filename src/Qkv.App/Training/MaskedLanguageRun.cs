@@ -1,0 +1,26 @@
+using System.Globalization;
+using Qkv.Training;
+
+namespace Qkv.App.Training;
+
+/// <summary>Everything that <c>qkv train mlm</c> was told.</summary>
+internal sealed record MaskedLanguageRun
+{
+    public required string Input { get; init; }
+
+    public required string? Validation { get; init; }
+
+    public required string Output { get; init; }
+
+    public required string? Vocabulary { get; init; }
+
+    public required ModelShape Shape { get; init; }
+
+    public required MaskedLanguageOptions Windows { get; init; }
+
+    public required TrainerOptions Options { get; init; }
+
+    /// <summary>What must be the same for a run to go on with the same bits.</summary>
+    public string Fingerprint(int tokens) => string.Create(CultureInfo.InvariantCulture,
+        $"mlm tokens={tokens} length={Windows.Length} first={Windows.FirstLength}:{Windows.FirstPart} batch={Windows.BatchTokens} mask={Windows.MaskRate} rate={Options.Schedule.Peak}:{Options.Schedule.WarmUp} steps={Options.Steps} seed={Options.Seed}");
+}

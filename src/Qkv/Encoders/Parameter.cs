@@ -1,0 +1,39 @@
+using Qkv.Kernels;
+
+namespace Qkv.Encoders;
+
+/// <summary>One learned tensor while it is trained: its value, its gradient, and the two moments that AdamW keeps.</summary>
+internal sealed class Parameter
+{
+    /// <param name="name">Its name in a checkpoint, without the family's prefix.</param>
+    /// <param name="shape">Its sizes, outermost first.</param>
+    public Parameter(string name, params long[] shape)
+    {
+        (Name, Shape) = (name, shape);
+        long count = shape.Aggregate(1L, (product, size) => product * size);
+        Value = new AlignedBuffer(count);
+        Gradient = new AlignedBuffer(count, zeroed: true);
+        FirstMoment = new AlignedBuffer(count, zeroed: true);
+        SecondMoment = new AlignedBuffer(count, zeroed: true);
+    }
+
+    public string Name { get; }
+
+    public IReadOnlyList<long> Shape { get; }
+
+    public int Count => Value.Length;
+
+    public AlignedBuffer Value { get; }
+
+    /// <summary>The sum of the gradients since the last step.</summary>
+    public AlignedBuffer Gradient { get; }
+
+    /// <summary>AdamW's running mean of the gradient.</summary>
+    public AlignedBuffer FirstMoment { get; }
+
+    /// <summary>AdamW's running mean of the gradient's square.</summary>
+    public AlignedBuffer SecondMoment { get; }
+
+    /// <summary>Whether weight decay applies: not to biases and LayerNorms, which have one dimension.</summary>
+    public bool Decays => Shape.Count > 1;
+}

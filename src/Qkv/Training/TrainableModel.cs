@@ -1,0 +1,49 @@
+using Qkv.Encoders;
+using Qkv.Parameters;
+
+namespace Qkv.Training;
+
+/// <summary>A model whose parameters learn: the encoder, its heads, and every learned tensor.</summary>
+internal sealed class TrainableModel
+{
+    public TrainableModel(string directory, int threads)
+    {
+        Config = EncoderConfig.Load(directory);
+        using ParameterFile file = ParameterFile.OpenDirectory(directory);
+        var reader = new ModelReader(ParameterSet.Resolve(file, Config), train: true);
+        Encoder = reader.ReadEncoder(threads);
+        Heads = reader.ReadHeads(Encoder.Embedding.Words);
+        Parameters = [.. reader.Learned];
+    }
+
+    public EncoderConfig Config { get; }
+
+    public Encoder Encoder { get; }
+
+    public TaskHeads Heads { get; }
+
+    public IReadOnlyList<Parameter> Parameters { get; }
+
+    /// <summary>Writes the parameters as a checkpoint of the family, under its names; the file is replaced in one piece.</summary>
+    public void Save(string path) => SafetensorsWriter.Write(path, Parameters.Select(parameter => Stored(parameter, parameter.Value)), Metadata);
+
+    internal static SafetensorsTensor Stored(Parameter parameter, Kernels.AlignedBuffer numbers, string prefix = "") => new(
+        prefix + StoredName(parameter.Name), ElementType.F32, parameter.Shape,
+        stream => stream.Write(System.Runtime.InteropServices.MemoryMarshal.AsBytes(numbers.Span)));
+
+    // Task heads have no prefix; what belongs to the bare encoder has the family's.
+    internal static string StoredName(string name) =>
+        name.StartsWith("embeddings.", StringComparison.Ordinal) || name.StartsWith("encoder.", StringComparison.Ordinal) || name.StartsWith("pooler.", StringComparison.Ordinal)
+            ? "bert." + name
+            : name;
+
+    // transformers refuses a file without it.
+    internal static readonly IReadOnlyDictionary<string, string> Metadata = new Dictionary<string, string> { ["format"] = "pt" };
+
+    /// <summary>Packs everything again after a step.</summary>
+    public void Refresh()
+    {
+        Encoder.Refresh();
+        Heads.Refresh();
+    }
+}

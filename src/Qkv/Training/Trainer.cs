@@ -1,0 +1,95 @@
+using System.Diagnostics;
+using Qkv.Encoders;
+
+namespace Qkv.Training;
+
+/// <summary>How long a run lasts, how it steps, and how often it looks up.</summary>
+internal sealed record TrainerOptions
+{
+    public required Schedule Schedule { get; init; }
+
+    public AdamW Optimizer { get; init; } = new();
+
+    /// <summary>Steps of the run, or null where minutes decide.</summary>
+    public long? Steps { get; init; }
+
+    /// <summary>Minutes of the run, or null where steps decide.</summary>
+    public double? Minutes { get; init; }
+
+    /// <summary>The gradient's norm is cut to this.</summary>
+    public double Clip { get; init; } = 1;
+
+    /// <summary>Batches that make one step.</summary>
+    public int Accumulation { get; init; } = 1;
+
+    public ulong Seed { get; init; }
+
+    /// <summary>Steps between evaluations; 0 for none before the end.</summary>
+    public int EvaluateEvery { get; init; } = 500;
+
+    /// <summary>Seconds between checkpoints.</summary>
+    public double CheckpointSeconds { get; init; } = 300;
+}
+
+/// <summary>What a run says of itself.</summary>
+/// <param name="State">How far it has come.</param>
+/// <param name="Loss">Mean training loss since the last report.</param>
+/// <param name="Rate">The learning rate.</param>
+/// <param name="GradientNorm">Before clipping.</param>
+/// <param name="Progress">0 … 1</param>
+/// <param name="Evaluation">The result, where this report is one of an evaluation.</param>
+internal readonly record struct TrainingReport(TrainingState State, double Loss, double Rate, double GradientNorm, double Progress, MaskedLanguageResult? Evaluation);
+
+/// <summary>
+/// The training loop: gradients, clipping, AdamW, evaluation, checkpoints. Same seed, same bits, whatever the number of threads, and
+/// whether or not the run was interrupted.
+/// </summary>
+internal sealed class Trainer(TrainableModel model, MaskedLanguageTask task, int[] validation, TrainerOptions options, string directory, string fingerprint)
+{
+    // Seed and size of the evaluations on the way: the same windows each time.
+    private const ulong EvaluationSeed = 99;
+    private const int EvaluationWindows = 256;
+
+    /// <summary>Runs to the end, from the checkpoint in the directory where there is one.</summary>
+    /// <exception cref="InvalidDataException">The loss is not finite; the last checkpoint is kept.</exception>
+    public TrainingState Run(Action<TrainingReport> report, CancellationToken cancellation = default)
+    {
+        TrainingState state = Checkpoint.Load(directory, model, fingerprint) ?? new TrainingState(0, 0, 0, double.NaN, fingerprint);
+        double before = state.Seconds, saved = before;
+        var clock = Stopwatch.StartNew();
+        int threads = model.Encoder.Threads;
+        while (Progress(state) < 1 && !cancellation.IsCancellationRequested)
+        {
+            double progress = Progress(state), loss = 0;
+            int tokens = 0;
+            for (int part = 0; part < options.Accumulation; part++)
+            {
+                (double partLoss, int partTokens) = task.Learn(options.Seed, state.Step * options.Accumulation + part + 1, progress);
+                loss += partLoss / options.Accumulation;
+                tokens += partTokens;
+            }
+            if (!double.IsFinite(loss))
+                throw new InvalidDataException($"The loss of step {state.Step + 1} is not finite; lower the learning rate (now {options.Schedule.Peak}) and run again: the last checkpoint in {directory} is whole.");
+            double norm = AdamW.GradientNorm(model.Parameters, threads) / options.Accumulation;
+            double scale = Math.Min(1, options.Clip / Math.Max(norm, 1e-12)) / options.Accumulation, rate = options.Schedule.RateAt(progress);
+            foreach (Parameter parameter in model.Parameters) options.Optimizer.Step(parameter, state.Step + 1, rate, (float)scale, threads);
+            model.Refresh();
+            state = state with { Step = state.Step + 1, Tokens = state.Tokens + tokens, Seconds = before + clock.Elapsed.TotalSeconds };
+
+            bool last = Progress(state) >= 1;
+            MaskedLanguageResult? evaluation = validation.Length > 0 && (last || (options.EvaluateEvery > 0 && state.Step % options.EvaluateEvery == 0))
+                ? task.Evaluate(validation, EvaluationSeed, EvaluationWindows)
+                : null;
+            if (evaluation is { } result && !(result.Accuracy <= state.Best)) state = state with { Best = result.Accuracy };
+            report(new TrainingReport(state, loss, rate, norm, Progress(state), evaluation));
+            if (!last && state.Seconds - saved < options.CheckpointSeconds && !cancellation.IsCancellationRequested) continue;
+            saved = state.Seconds;
+            model.Save(Path.Combine(directory, "model.safetensors"));
+            Checkpoint.Save(directory, model, state);
+        }
+        return state;
+    }
+
+    private double Progress(TrainingState state) =>
+        options.Steps is { } steps ? (double)state.Step / steps : state.Seconds / (60 * options.Minutes ?? throw new InvalidOperationException("A run needs steps or minutes."));
+}
