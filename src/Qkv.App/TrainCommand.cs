@@ -30,9 +30,10 @@ internal static class TrainCommand
         Option<double?> rate = Options.Real("--learning-rate", 1e-9, 10, "The highest learning rate (default: 0.001).");
         Option<double?> warmUp = Options.Real("--warm-up", 0, 1, "The part of the run in which the rate rises (default: 0.03).");
         Option<int?> seed = Options.Number("--seed", 0, "Where the random numbers start (default: 1): same seed, same bits, whatever the threads.");
+        Option<double?> checkpoint = Options.Real("--checkpoint-seconds", 0, 86400, "Seconds between checkpoints (default: 300): what a power cut can cost.");
         var mlm = new Command("mlm", "Trains a masked language model on text.")
         {
-            input, validation, output, vocabulary, layers, hidden, heads, intermediate, steps, minutes, length, firstLength, firstPart, batch, maskRate, rate, warmUp, seed,
+            input, validation, output, vocabulary, layers, hidden, heads, intermediate, steps, minutes, length, firstLength, firstPart, batch, maskRate, rate, warmUp, seed, checkpoint,
         };
         common.Run(mlm, (invocation, result) => Run(invocation, new MaskedLanguageRun
         {
@@ -53,6 +54,7 @@ internal static class TrainCommand
                 Steps = result.GetValue(steps),
                 Minutes = result.GetValue(minutes) ?? 30,
                 Seed = (ulong)(result.GetValue(seed) ?? 1),
+                CheckpointSeconds = result.GetValue(checkpoint) ?? 300,
             },
         }));
         return new Command("train", "Trains a model.") { mlm };
@@ -61,41 +63,57 @@ internal static class TrainCommand
     private static int Run(Invocation invocation, MaskedLanguageRun run)
     {
         string directory = Path.GetFullPath(run.Output);
-        if (!Directory.Exists(directory)) Prepare(invocation, run, directory);
-        else if (!File.Exists(Path.Combine(directory, Checkpoint.FileName)) && Directory.EnumerateFileSystemEntries(directory).Any())
-            throw new UsageException($"--output '{run.Output}' is not empty and holds no run to go on with; name another directory.");
+        bool isNew = !Directory.Exists(directory);
+        if (!isNew && !File.Exists(Path.Combine(directory, Checkpoint.FileName)))
+            throw new UsageException($"--output '{run.Output}' is there already and holds no run to go on with; name another directory.");
+        // The directory appears whole, with a first checkpoint: a run that is killed before leaves only a temporary name.
+        string working = isNew ? Prepare(invocation, run, directory) : directory;
+        try
+        {
+            var model = new TrainableModel(working, invocation.Threads ?? Environment.ProcessorCount);
+            Tokenizer tokenizer = Tokenizer.Load(working);
+            int separator = tokenizer.Vocabulary.IdOf("[SEP]");
+            int[] train = TextCorpus.Read(run.Input, tokenizer, separator).Tokens;
+            int[] validation = run.Validation == null ? [] : TextCorpus.Read(run.Validation, tokenizer, separator).Tokens;
+            var task = new MaskedLanguageTask(model, tokenizer, train, run.Windows);
+            string fingerprint = run.Fingerprint(train.Length);
+            if (isNew)
+            {
+                Checkpoint.Save(working, model, TrainingState.Start(fingerprint));
+                Directory.Move(working, directory);
+            }
 
-        var model = new TrainableModel(directory, invocation.Threads ?? Environment.ProcessorCount);
-        Tokenizer tokenizer = Tokenizer.Load(directory);
-        int separator = tokenizer.Vocabulary.IdOf("[SEP]");
-        int[] train = TextCorpus.Read(run.Input, tokenizer, separator).Tokens;
-        int[] validation = run.Validation == null ? [] : TextCorpus.Read(run.Validation, tokenizer, separator).Tokens;
-        invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{train.Length:N0} tokens to learn from, {validation.Length:N0} to measure on, {model.Parameters.Sum(parameter => (long)parameter.Count):N0} parameters."));
-
-        var task = new MaskedLanguageTask(model, tokenizer, train, run.Windows);
-        using var log = new TrainingLog(invocation.Terminal, directory);
-        var trainer = new Trainer(model, task, validation, run.Options, directory, run.Fingerprint(train.Length));
-        TrainingState state = trainer.Run(log.Report);
-        log.DrawCurve();
-        invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{state.Step:N0} steps, {state.Tokens:N0} tokens in {TimeSpan.FromSeconds(state.Seconds):h\\:mm\\:ss}; the model is in {run.Output}."));
-        return 0;
+            using var log = new TrainingLog(invocation.Terminal, directory);
+            var trainer = new Trainer(model, task, validation, run.Options, directory, fingerprint);
+            string begin = string.Create(CultureInfo.InvariantCulture, $"{train.Length:N0} tokens to learn from, {validation.Length:N0} to measure on, {model.Parameters.Sum(parameter => (long)parameter.Count):N0} parameters.");
+            TrainingState state = trainer.Run(() => invocation.Note(begin), log.Report);
+            log.DrawCurve();
+            invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{state.Step:N0} steps, {state.Tokens:N0} tokens in {TimeSpan.FromSeconds(state.Seconds):h\\:mm\\:ss}; the model is in {run.Output}."));
+            return 0;
+        }
+        finally
+        {
+            if (isNew && Directory.Exists(working)) Directory.Delete(working, recursive: true);
+        }
     }
 
-    /// <summary>The directory appears whole: what is killed on the way leaves only a temporary name.</summary>
-    private static void Prepare(Invocation invocation, MaskedLanguageRun run, string directory)
+    /// <summary>A new model, or a copy of one, under a temporary name beside the directory.</summary>
+    private static string Prepare(Invocation invocation, MaskedLanguageRun run, string directory)
     {
-        if (!Directory.Exists(Path.GetDirectoryName(directory))) throw new UsageException($"--output '{run.Output}': there is no directory '{Path.GetDirectoryName(directory)}'; create it first.");
+        string? parent = Path.GetDirectoryName(directory);
+        if (!Directory.Exists(parent)) throw new UsageException($"--output '{run.Output}': there is no directory '{parent}'; create it first.");
         string temporary = $"{directory}.{Guid.NewGuid():N}.tmp";
         Directory.CreateDirectory(temporary);
         try
         {
             if (run.Vocabulary != null) NewModel.Write(temporary, run.Vocabulary, run.Shape, run.Options.Seed);
             else CopyModel(invocation.ModelDirectory, temporary);
-            Directory.Move(temporary, directory);
+            return temporary;
         }
-        finally
+        catch
         {
-            if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
+            Directory.Delete(temporary, recursive: true);
+            throw;
         }
     }
 
