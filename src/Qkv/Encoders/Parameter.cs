@@ -12,9 +12,6 @@ internal sealed class Parameter
         (Name, Shape) = (name, shape);
         long count = shape.Aggregate(1L, (product, size) => product * size);
         Value = new AlignedBuffer(count);
-        Gradient = new AlignedBuffer(count, zeroed: true);
-        FirstMoment = new AlignedBuffer(count, zeroed: true);
-        SecondMoment = new AlignedBuffer(count, zeroed: true);
     }
 
     public string Name { get; }
@@ -26,14 +23,17 @@ internal sealed class Parameter
     public AlignedBuffer Value { get; }
 
     /// <summary>The sum of the gradients since the last step.</summary>
-    public AlignedBuffer Gradient { get; }
+    public AlignedBuffer Gradient => field ??= Zeros();
 
     /// <summary>AdamW's running mean of the gradient.</summary>
-    public AlignedBuffer FirstMoment { get; }
+    public AlignedBuffer FirstMoment => field ??= Zeros();
 
     /// <summary>AdamW's running mean of the gradient's square.</summary>
-    public AlignedBuffer SecondMoment { get; }
+    public AlignedBuffer SecondMoment => field ??= Zeros();
 
     /// <summary>Whether weight decay applies: not to biases and LayerNorms, which have one dimension.</summary>
     public bool Decays => Shape.Count > 1;
+
+    // What a run that only measures never asks for takes no memory.
+    private AlignedBuffer Zeros() => new(Count, zeroed: true);
 }
