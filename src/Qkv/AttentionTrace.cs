@@ -248,9 +248,12 @@ public sealed unsafe class AttentionTrace
 /// <summary>One tensor of a trace, laid out when it is read.</summary>
 public sealed class TraceTensor
 {
-    private readonly Func<Array> _read;
+    private readonly Func<float[]>? _floats;
+    private readonly Func<long[]>? _integers;
 
-    internal TraceTensor(string name, long[] shape, Func<Array> read) => (Name, Shape, _read) = (name, shape, read);
+    internal TraceTensor(string name, long[] shape, Func<float[]> read) => (Name, Shape, _floats) = (name, shape, read);
+
+    internal TraceTensor(string name, long[] shape, Func<long[]> read) => (Name, Shape, _integers) = (name, shape, read);
 
     /// <summary>Its name in the trace.</summary>
     public string Name { get; }
@@ -260,15 +263,14 @@ public sealed class TraceTensor
 
     /// <summary>The elements, row by row.</summary>
     /// <exception cref="InvalidOperationException">The tensor holds integers.</exception>
-    public float[] ToFloats() => _read() as float[] ?? throw new InvalidOperationException($"'{Name}' holds integers.");
+    public float[] ToFloats() => (_floats ?? throw new InvalidOperationException($"'{Name}' holds integers."))();
 
     /// <summary>The elements, row by row.</summary>
     /// <exception cref="InvalidOperationException">The tensor holds floating-point numbers.</exception>
-    public long[] ToIntegers() => _read() as long[] ?? throw new InvalidOperationException($"'{Name}' holds floating-point numbers.");
+    public long[] ToIntegers() => (_integers ?? throw new InvalidOperationException($"'{Name}' holds floating-point numbers."))();
 
-    internal SafetensorsTensor ToSafetensors() => _read() switch
-    {
-        long[] integers => SafetensorsTensor.Of(Name, Shape, integers),
-        Array numbers => SafetensorsTensor.Of(Name, Shape, (float[])numbers),
-    };
+    // Laid out when it is written: of a long trace only one tensor is in memory twice.
+    internal SafetensorsTensor ToSafetensors() => _integers == null
+        ? new SafetensorsTensor(Name, ElementType.F32, Shape, stream => SafetensorsTensor.WriteElements<float>(stream, ToFloats()))
+        : new SafetensorsTensor(Name, ElementType.I64, Shape, stream => SafetensorsTensor.WriteElements<long>(stream, ToIntegers()));
 }

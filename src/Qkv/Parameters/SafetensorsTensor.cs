@@ -25,7 +25,7 @@ public sealed record SafetensorsTensor(string Name, ElementType Type, IReadOnlyL
     public static SafetensorsTensor Of(string name, IReadOnlyList<long> shape, ReadOnlyMemory<long> elements) =>
         new(name, ElementType.I64, shape, stream => WriteElements(stream, elements.Span));
 
-    private static void WriteElements<T>(Stream stream, ReadOnlySpan<T> elements)
+    internal static void WriteElements<T>(Stream stream, ReadOnlySpan<T> elements)
         where T : unmanaged
     {
         // Spans of bytes end at 2 GiB, so long tensors are written in pieces.

@@ -29,7 +29,7 @@ internal sealed class TrainableModel
 
     internal static SafetensorsTensor Stored(Parameter parameter, Kernels.AlignedBuffer numbers, string prefix = "") => new(
         prefix + StoredName(parameter.Name), ElementType.F32, parameter.Shape,
-        stream => stream.Write(System.Runtime.InteropServices.MemoryMarshal.AsBytes(numbers.Span)));
+        stream => SafetensorsTensor.WriteElements<float>(stream, numbers.Span));
 
     // Task heads have no prefix; what belongs to the bare encoder has the family's.
     internal static string StoredName(string name) =>
