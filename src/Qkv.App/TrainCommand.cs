@@ -55,15 +55,16 @@ internal static class TrainCommand
                 Seed = (ulong)(result.GetValue(seed) ?? 1),
             },
         }));
-        return new Command("train", "Trains a model.") { mlm };
+        return new Command("train", "Trains a model.") { mlm, TrainTaskCommand.Create(common, TaskKind.Texts), TrainTaskCommand.Create(common, TaskKind.Tokens) };
     }
 
     private static int Run(Invocation invocation, MaskedLanguageRun run)
     {
-        string directory = Path.GetFullPath(run.Output);
-        if (!Directory.Exists(directory)) Prepare(invocation, run, directory);
-        else if (!File.Exists(Path.Combine(directory, Checkpoint.FileName)) && Directory.EnumerateFileSystemEntries(directory).Any())
-            throw new UsageException($"--output '{run.Output}' is not empty and holds no run to go on with; name another directory.");
+        string directory = RunDirectory.Open(run.Output, target =>
+        {
+            if (run.Vocabulary != null) NewModel.Write(target, run.Vocabulary, run.Shape, run.Options.Seed);
+            else CopyModel(invocation.ModelDirectory, target);
+        });
 
         var model = new TrainableModel(directory, invocation.Threads ?? Environment.ProcessorCount);
         Tokenizer tokenizer = Tokenizer.Load(directory);
@@ -72,37 +73,19 @@ internal static class TrainCommand
         int[] validation = run.Validation == null ? [] : TextCorpus.Read(run.Validation, tokenizer, separator).Tokens;
         invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{train.Length:N0} tokens to learn from, {validation.Length:N0} to measure on, {model.Parameters.Sum(parameter => (long)parameter.Count):N0} parameters."));
 
-        var task = new MaskedLanguageTask(model, tokenizer, train, run.Windows);
+        var task = new MaskedLanguageTask(model, tokenizer, train, run.Windows) { Validation = validation };
         using var log = new TrainingLog(invocation.Terminal, directory);
-        var trainer = new Trainer(model, task, validation, run.Options, directory, run.Fingerprint(train.Length));
+        var trainer = new Trainer(model, task, run.Options, directory, run.Fingerprint(train.Length));
         TrainingState state = trainer.Run(log.Report);
         log.DrawCurve();
         invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{state.Step:N0} steps, {state.Tokens:N0} tokens in {TimeSpan.FromSeconds(state.Seconds):h\\:mm\\:ss}; the model is in {run.Output}."));
         return 0;
     }
 
-    /// <summary>The directory appears whole: what is killed on the way leaves only a temporary name.</summary>
-    private static void Prepare(Invocation invocation, MaskedLanguageRun run, string directory)
-    {
-        if (!Directory.Exists(Path.GetDirectoryName(directory))) throw new UsageException($"--output '{run.Output}': there is no directory '{Path.GetDirectoryName(directory)}'; create it first.");
-        string temporary = $"{directory}.{Guid.NewGuid():N}.tmp";
-        Directory.CreateDirectory(temporary);
-        try
-        {
-            if (run.Vocabulary != null) NewModel.Write(temporary, run.Vocabulary, run.Shape, run.Options.Seed);
-            else CopyModel(invocation.ModelDirectory, temporary);
-            Directory.Move(temporary, directory);
-        }
-        finally
-        {
-            if (Directory.Exists(temporary)) Directory.Delete(temporary, recursive: true);
-        }
-    }
-
     private static void CopyModel(string source, string target)
     {
         _ = EncoderConfig.Load(source);
-        foreach (string name in (string[])["config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"])
+        foreach (string name in TaskModel.TokenizerFiles.Prepend("config.json"))
             if (File.Exists(Path.Combine(source, name))) File.Copy(Path.Combine(source, name), Path.Combine(target, name));
         new TrainableModel(source, 1).Save(Path.Combine(target, "model.safetensors"));
     }
