@@ -4,12 +4,13 @@ using Qkv.Encoders;
 using Qkv.Kernels;
 using Qkv.Parameters;
 using Qkv.Text;
+using Qkv.Training;
 
 namespace Qkv.Bench;
 
 /// <summary>
 /// How near the machine's limit the engine comes: the multiply-add peak of one thread and of all, and the share of it that each
-/// matrix product of BERT-base, attention and whole forward passes reach. Only multiply-adds count as work (two operations
+/// matrix product of BERT-base, attention, whole forward passes and a training step reach. Only multiply-adds count as work (two operations
 /// each); bias, activation, residual, softmax and LayerNorm take time and count nothing. Prints TSV with a header line.
 /// </summary>
 internal static unsafe class LimitBenchmark
@@ -57,6 +58,34 @@ internal static unsafe class LimitBenchmark
         foreach ((int sequences, int length) in ((int, int)[])[(1, 128), (8, 128), (1, 512)])
             yield return new Case($"bert-base/float32/{sequences}x{length}", ForwardOperations(RandomEncoder.Base, sequences, length),
                 () => ForwardOf(encoder ??= RandomEncoder.Create(RandomEncoder.Base, threads), RandomEncoder.Batch(sequences, length)));
+        yield return TrainingStep(threads);
+    }
+
+    /// <summary>One step of the masked language model: 32 sequences of 128 tokens through 4 layers of 256, and back, and AdamW.</summary>
+    private static Case TrainingStep(int threads)
+    {
+        const int sequences = 32, length = 128, vocabulary = 10_240;
+        const double masked = 0.15 * sequences * (length - 2);
+        var shape = new ModelShape();
+        EncoderConfig config = RandomEncoder.Base with { HiddenSize = shape.Hidden, Layers = shape.Layers, Heads = shape.Heads, IntermediateSize = shape.Intermediate };
+        // Every product of the forward pass comes back as two.
+        double operations = 3 * (ForwardOperations(config, sequences, length) + 2 * masked * shape.Hidden * (shape.Hidden + vocabulary));
+        return new Case($"train/mlm/4x256/{sequences}x{length}", operations, () =>
+        {
+            (TrainableModel model, Tokenizer tokenizer) = RandomEncoder.Trainable(shape, vocabulary, threads);
+            var random = new Random(1);
+            int[] stream = [.. Enumerable.Range(0, 100_000).Select(_ => random.Next(5, vocabulary))];
+            var task = new MaskedLanguageTask(model, tokenizer, stream, new MaskedLanguageOptions(length, sequences * length));
+            var optimizer = new AdamW();
+            long step = 0;
+            return () =>
+            {
+                task.Learn(1, ++step, 1);
+                float clip = (float)Math.Min(1, 1 / AdamW.GradientNorm(model.Parameters, threads));
+                foreach (Parameter parameter in model.Parameters) optimizer.Step(parameter, step, 1e-3, clip, threads);
+                model.Refresh();
+            };
+        });
     }
 
     private static Action MatMulOf(Product product, int rows, int threads)

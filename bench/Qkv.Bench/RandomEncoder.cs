@@ -2,6 +2,7 @@ using Qkv.Encoders;
 using Qkv.Kernels;
 using Qkv.Parameters;
 using Qkv.Text;
+using Qkv.Training;
 
 namespace Qkv.Bench;
 
@@ -44,6 +45,23 @@ internal static class RandomEncoder
                 new FeedForward(Map(1, features, intermediate), Map(1, intermediate, features), ActivationFunctions.Parse(config.Activation)), norm);
         var embedding = new TokenEmbedding(Table(config.VocabularySize, features), Table(config.MaxPositions, features), Table(config.TypeVocabularySize, features), norm);
         return new Encoder(config, embedding, layers, threads);
+    }
+
+    /// <summary>A model to train, with a vocabulary that means nothing.</summary>
+    public static (TrainableModel Model, Tokenizer Tokenizer) Trainable(ModelShape shape, int vocabulary, int threads)
+    {
+        DirectoryInfo directory = Directory.CreateTempSubdirectory("qkv-bench-");
+        try
+        {
+            string words = Path.Combine(directory.FullName, "words.txt"), model = directory.CreateSubdirectory("model").FullName;
+            File.WriteAllLines(words, new[] { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]" }.Concat(Enumerable.Range(5, vocabulary - 5).Select(i => $"w{i}")));
+            NewModel.Write(model, words, shape, seed: 1);
+            return (new TrainableModel(model, threads), Tokenizer.Load(model));
+        }
+        finally
+        {
+            directory.Delete(recursive: true);
+        }
     }
 
     /// <summary><paramref name="sequences"/> sequences of <paramref name="length"/> random tokens.</summary>

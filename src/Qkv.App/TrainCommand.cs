@@ -30,9 +30,10 @@ internal static class TrainCommand
         Option<double?> rate = Options.Real("--learning-rate", 1e-9, 10, "The highest learning rate (default: 0.001).");
         Option<double?> warmUp = Options.Real("--warm-up", 0, 1, "The part of the run in which the rate rises (default: 0.03).");
         Option<int?> seed = Options.Number("--seed", 0, "Where the random numbers start (default: 1): same seed, same bits, whatever the threads.");
+        Option<double?> checkpoint = Options.Real("--checkpoint-seconds", 0, 86400, "Seconds between checkpoints (default: 300): what a power cut can cost.");
         var mlm = new Command("mlm", "Trains a masked language model on text.")
         {
-            input, validation, output, vocabulary, layers, hidden, heads, intermediate, steps, minutes, length, firstLength, firstPart, batch, maskRate, rate, warmUp, seed,
+            input, validation, output, vocabulary, layers, hidden, heads, intermediate, steps, minutes, length, firstLength, firstPart, batch, maskRate, rate, warmUp, seed, checkpoint,
         };
         common.Run(mlm, (invocation, result) => Run(invocation, new MaskedLanguageRun
         {
@@ -53,6 +54,7 @@ internal static class TrainCommand
                 Steps = result.GetValue(steps),
                 Minutes = result.GetValue(minutes) ?? 30,
                 Seed = (ulong)(result.GetValue(seed) ?? 1),
+                CheckpointSeconds = result.GetValue(checkpoint) ?? 300,
             },
         }));
         return new Command("train", "Trains a model.") { mlm, TrainTaskCommand.Create(common, TaskKind.Texts), TrainTaskCommand.Create(common, TaskKind.Tokens) };
@@ -60,23 +62,24 @@ internal static class TrainCommand
 
     private static int Run(Invocation invocation, MaskedLanguageRun run)
     {
-        string directory = RunDirectory.Open(run.Output, target =>
+        using RunDirectory directory = RunDirectory.Open(run.Output, target =>
         {
             if (run.Vocabulary != null) NewModel.Write(target, run.Vocabulary, run.Shape, run.Options.Seed);
             else CopyModel(invocation.ModelDirectory, target);
         });
-
-        var model = new TrainableModel(directory, invocation.Threads ?? Environment.ProcessorCount);
-        Tokenizer tokenizer = Tokenizer.Load(directory);
+        var model = new TrainableModel(directory.Working, invocation.Threads ?? Environment.ProcessorCount);
+        Tokenizer tokenizer = Tokenizer.Load(directory.Working);
         int separator = tokenizer.Vocabulary.IdOf("[SEP]");
         int[] train = TextCorpus.Read(run.Input, tokenizer, separator).Tokens;
         int[] validation = run.Validation == null ? [] : TextCorpus.Read(run.Validation, tokenizer, separator).Tokens;
-        invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{train.Length:N0} tokens to learn from, {validation.Length:N0} to measure on, {model.Parameters.Sum(parameter => (long)parameter.Count):N0} parameters."));
-
         var task = new MaskedLanguageTask(model, tokenizer, train, run.Windows) { Validation = validation };
-        using var log = new TrainingLog(invocation.Terminal, directory);
-        var trainer = new Trainer(model, task, run.Options, directory, run.Fingerprint(train.Length));
-        TrainingState state = trainer.Run(log.Report);
+        string fingerprint = run.Fingerprint(train.Length);
+        directory.Appear(model, fingerprint);
+
+        using var log = new TrainingLog(invocation.Terminal, directory.Path);
+        var trainer = new Trainer(model, task, run.Options, directory.Path, fingerprint);
+        string begin = string.Create(CultureInfo.InvariantCulture, $"{train.Length:N0} tokens to learn from, {validation.Length:N0} to measure on, {model.Parameters.Sum(parameter => (long)parameter.Count):N0} parameters.");
+        TrainingState state = trainer.Run(() => invocation.Note(begin), log.Report);
         log.DrawCurve();
         invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{state.Step:N0} steps, {state.Tokens:N0} tokens in {TimeSpan.FromSeconds(state.Seconds):h\\:mm\\:ss}; the model is in {run.Output}."));
         return 0;

@@ -73,20 +73,22 @@ internal static class TrainTaskCommand
         if (lonely.Length > 0)
             invocation.Note($"{run.Input.Path} has only one example of {string.Join(", ", lonely.Take(8))}{(lonely.Length > 8 ? " and others" : "")}; little can be learned from one.");
 
-        string directory = RunDirectory.Open(run.Output, target =>
+        using RunDirectory directory = RunDirectory.Open(run.Output, target =>
             TaskModel.Write(invocation.ModelDirectory, target, texts ? ClassifierKind.Sequence : ClassifierKind.Token, labels, run.Options.Seed));
-        var model = new TrainableModel(directory, invocation.Threads ?? Environment.ProcessorCount);
+        var model = new TrainableModel(directory.Working, invocation.Threads ?? Environment.ProcessorCount);
         if (!labels.SequenceEqual(model.Config.Labels ?? []))
             throw new UsageException($"--output '{run.Output}' holds a run with other labels; name another directory.");
         ExampleTask task = texts ? ExampleTask.OfTexts(model, train, validation, run.Examples) : ExampleTask.OfTokens(model, train, [.. validation.Cast<TaggedExample>()], run.Examples);
         long epoch = task.Batches.Steps(run.Options.Seed, 1);
         long? steps = run.Options.Steps ?? (run.Options.Minutes == null ? task.Batches.Steps(run.Options.Seed, run.Epochs) : null);
         long tokens = train.Sum(example => (long)example.Ids.Length);
-        invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{rows.Count:N0} examples of {tokens:N0} tokens to learn from, {validationRows.Count:N0} to measure on, {labels.Length:N0} {(texts ? "labels" : "tags")}."));
+        string fingerprint = run.Fingerprint(steps, rows.Count, tokens);
+        directory.Appear(model, fingerprint);
 
-        using var log = new TrainingLog(invocation.Terminal, directory);
-        var trainer = new Trainer(model, task, run.Options with { Steps = steps, EvaluateEvery = (int)epoch }, directory, run.Fingerprint(steps, rows.Count, tokens));
-        TrainingState state = trainer.Run(log.Report);
+        using var log = new TrainingLog(invocation.Terminal, directory.Path);
+        var trainer = new Trainer(model, task, run.Options with { Steps = steps, EvaluateEvery = (int)epoch }, directory.Path, fingerprint);
+        string begin = string.Create(CultureInfo.InvariantCulture, $"{rows.Count:N0} examples of {tokens:N0} tokens to learn from, {validationRows.Count:N0} to measure on, {labels.Length:N0} {(texts ? "labels" : "tags")}.");
+        TrainingState state = trainer.Run(() => invocation.Note(begin), log.Report);
         log.DrawCurve();
         string best = double.IsNaN(state.Best) ? "" : string.Create(CultureInfo.InvariantCulture, $" of {(texts ? "accuracy" : "entity F1")} {state.Best:p1}");
         invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{state.Step:N0} steps, {state.Tokens:N0} tokens in {TimeSpan.FromSeconds(state.Seconds):h\\:mm\\:ss}; the model{best} is in {run.Output}."));

@@ -11,7 +11,11 @@ namespace Qkv.Training;
 /// <param name="Seconds">Time spent, over all sittings.</param>
 /// <param name="Best">The best evaluation so far, or NaN.</param>
 /// <param name="Fingerprint">The settings of the run: a checkpoint of another run is refused.</param>
-internal sealed record TrainingState(long Step, long Tokens, double Seconds, double Best, string Fingerprint);
+internal sealed record TrainingState(long Step, long Tokens, double Seconds, double Best, string Fingerprint)
+{
+    /// <summary>Before the first step.</summary>
+    public static TrainingState Start(string fingerprint) => new(0, 0, 0, double.NaN, fingerprint);
+}
 
 /// <summary>
 /// One file that holds a run: every parameter, both moments, and the state. It is written under another name and renamed, so
@@ -38,12 +42,11 @@ internal static class Checkpoint
             ["fingerprint"] = state.Fingerprint,
         });
 
-    /// <summary>Puts the parameters and moments of a checkpoint into a model; null where the directory has none.</summary>
+    /// <summary>Puts the parameters and moments of a checkpoint into a model.</summary>
     /// <exception cref="InvalidDataException">The file is damaged, or belongs to another run.</exception>
-    public static TrainingState? Load(string directory, TrainableModel model, string fingerprint)
+    public static TrainingState Load(string directory, TrainableModel model, string fingerprint)
     {
         string path = Path.Combine(directory, FileName);
-        if (!File.Exists(path)) return null;
         using var file = new SafetensorsFile(path);
         string Field(string name) => file.Metadata.TryGetValue(name, out string? value) ? value : throw new InvalidDataException($"{path}: it says nothing of '{name}'; it is no checkpoint of a run.");
         if (Field("fingerprint") != fingerprint)

@@ -52,11 +52,16 @@ internal readonly record struct TrainingReport(TrainingState State, double Loss,
 /// </summary>
 internal sealed class Trainer(TrainableModel model, ITrainingTask task, TrainerOptions options, string directory, string fingerprint)
 {
-    /// <summary>Runs to the end, from the checkpoint in the directory where there is one.</summary>
-    /// <exception cref="InvalidDataException">The loss is not finite; the last checkpoint is kept.</exception>
-    public TrainingState Run(Action<TrainingReport> report, CancellationToken cancellation = default)
+    /// <summary>Runs to the end, from the checkpoint in the directory.</summary>
+    /// <param name="begin">Called once the checkpoint, if any, has been found to fit.</param>
+    /// <param name="report">Called after every step.</param>
+    /// <param name="cancellation">Ends the run after the step, with a checkpoint.</param>
+    /// <exception cref="InvalidDataException">The loss is not finite, and the last checkpoint is kept; or the checkpoint does not fit.</exception>
+    public TrainingState Run(Action begin, Action<TrainingReport> report, CancellationToken cancellation = default)
     {
-        TrainingState state = Checkpoint.Load(directory, model, fingerprint) ?? new TrainingState(0, 0, 0, double.NaN, fingerprint);
+        foreach (string leftover in Directory.GetFiles(directory, "*.safetensors.*.tmp")) File.Delete(leftover); // of a run that was killed while it wrote
+        TrainingState state = Checkpoint.Load(directory, model, fingerprint);
+        begin();
         double before = state.Seconds, saved = before;
         var clock = Stopwatch.StartNew();
         int threads = model.Encoder.Threads;

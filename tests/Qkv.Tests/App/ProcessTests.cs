@@ -5,26 +5,10 @@ namespace Qkv.Tests.App;
 /// <summary>The command as a process of its own: from another directory, in the plainest locale, into a pipe that closes.</summary>
 public class ProcessTests
 {
-    private static Process Start(string[] arguments)
-    {
-        var start = new ProcessStartInfo(Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) == "dotnet" ? host : "dotnet")
-        {
-            WorkingDirectory = Path.GetTempPath(),
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            RedirectStandardInput = true,
-            StandardOutputEncoding = new System.Text.UTF8Encoding(false),
-        };
-        start.Environment["LC_ALL"] = "C";
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Qkv.App.dll"));
-        foreach (string argument in arguments) start.ArgumentList.Add(argument);
-        return Process.Start(start)!;
-    }
-
     [Fact]
     public void It_runs_anywhere_and_prints_utf8()
     {
-        using Process process = Start(["fill-mask", "请问附近有什么好吃的[MASK]馆吗？", "--top", "1"]);
+        using Process process = CommandProcess.Start(["fill-mask", "请问附近有什么好吃的[MASK]馆吗？", "--top", "1"]);
         string output = process.StandardOutput.ReadToEnd(), error = process.StandardError.ReadToEnd();
         process.WaitForExit();
         Assert.Equal((0, ""), (process.ExitCode, error));
@@ -36,7 +20,7 @@ public class ProcessTests
     [Fact]
     public async Task A_reader_that_leaves_ends_it_quietly()
     {
-        using Process process = Start(["embed", "--input", "-"]);
+        using Process process = CommandProcess.Start(["embed", "--input", "-"]);
         Task writing = Task.Run(() =>
         {
             try

@@ -76,6 +76,16 @@ public class AttentionDocumentTests
     }
 
     [Fact]
+    public void Saturation()
+    {
+        float[] divided = Square("layers.0.weights", 2).ToArray();
+        float[] undivided = [.. Square("layers.0.scores", 2).ToArray().Select(score => score * MathF.Sqrt(D))];
+        Softmax.Forward(undivided, L, undivided);
+        string Show(float[] weights) => string.Concat(weights.Select(weight => $"{Number(weight),7}")) + $"    1 − Σ weights² = {Number(1 - weights.Sum(weight => (double)weight * weight))}";
+        s_document.Check("numbers", "saturation", $"with ÷√D     {Show(divided)}\nwithout      {Show(undivided)}");
+    }
+
+    [Fact]
     public void Exchanging_two_tokens_of_keys_and_values_changes_nothing()
     {
         s_document.Check("code", "permutation", Region("permutation"));

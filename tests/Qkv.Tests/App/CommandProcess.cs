@@ -1,0 +1,23 @@
+using System.Diagnostics;
+
+namespace Qkv.Tests.App;
+
+/// <summary>The command as a process of its own: from another directory, in the plainest locale.</summary>
+internal static class CommandProcess
+{
+    public static Process Start(string[] arguments)
+    {
+        var start = new ProcessStartInfo(Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) == "dotnet" ? host : "dotnet")
+        {
+            WorkingDirectory = Path.GetTempPath(),
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+            StandardOutputEncoding = new System.Text.UTF8Encoding(false),
+        };
+        start.Environment["LC_ALL"] = "C";
+        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "Qkv.App.dll"));
+        foreach (string argument in arguments) start.ArgumentList.Add(argument);
+        return Process.Start(start)!;
+    }
+}
