@@ -20,7 +20,7 @@ internal static class TrainTaskCommand
         Option<int?> epochs = Options.Number("--epochs", 1, "How often every example is read (default: 8).");
         Option<int?> steps = Options.Number("--steps", 1, "Steps of the run, instead of epochs.");
         Option<double?> minutes = Options.Real("--minutes", 0.01, 1e6, "Minutes of the run, instead of epochs.");
-        Option<double?> rate = Options.Real("--learning-rate", 1e-9, 10, "The highest learning rate (default: 0.0005).");
+        Option<double?> rate = Options.Real("--learning-rate", 1e-9, 10, "The highest learning rate (default: 0.001).");
         Option<double?> layerDecay = Options.Real("--layer-decay", 0.01, 1, "What the learning rate is multiplied by from each layer to the one below (default: 1).");
         Option<double?> warmUp = Options.Real("--warm-up", 0, 1, "The part of the run in which the rate rises (default: 0.1).");
         Option<int?> batch = Options.Number("--batch-tokens", 16, "Tokens of a step (default: 1024).");
@@ -45,7 +45,7 @@ internal static class TrainTaskCommand
                 Examples = new ExampleOptions(result.GetValue(batch) ?? 1024, (float)(result.GetValue(smoothing) ?? 0)),
                 Options = new TrainerOptions
                 {
-                    Schedule = new Schedule(result.GetValue(rate) ?? 5e-4, result.GetValue(warmUp) ?? 0.1),
+                    Schedule = new Schedule(result.GetValue(rate) ?? 1e-3, result.GetValue(warmUp) ?? 0.1),
                     Optimizer = new AdamW(0.9, 0.98, 1e-6, 0.01),
                     LayerDecay = result.GetValue(layerDecay) ?? 1,
                     Steps = result.GetValue(steps),

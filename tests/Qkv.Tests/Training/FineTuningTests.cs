@@ -1,5 +1,9 @@
 using System.Text.Json;
+using Qkv.Encoders;
+using Qkv.Parameters;
 using Qkv.Tests.App;
+using Qkv.Text;
+using Qkv.Training;
 
 namespace Qkv.Tests.Training;
 
@@ -46,7 +50,7 @@ public class FineTuningTests
     [Theory]
     [InlineData("classify")]
     [InlineData("ner")]
-    public void The_bits_do_not_depend_on_threads_or_on_an_interruption(string task)
+    public void One_thread_and_two_give_the_same_bits(string task)
     {
         using TemporaryDirectory model = ToyData.Model(), data = new();
         string train = data.Write("train.tsv", task == "ner" ? ToyData.Tagged(100, 1) : ToyData.Texts(100, 1));
@@ -59,6 +63,34 @@ public class FineTuningTests
         Assert.Equal(one, Run("two", "2", "12"));
         Assert.Equal(one, Run("two", "2", "12")); // a run that is over goes on with nothing
         Assert.NotEqual(one, Run("other", "2", "11"));
+    }
+
+    [Fact]
+    public void An_interrupted_run_ends_as_if_it_had_not_been()
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        List<LabelledRow> rows = LabelledFile.Read(data.Write("train.tsv", ToyData.Texts(60, 1)), "text", "label");
+        byte[] Run(string name, params int[] stops)
+        {
+            string directory = data.File(name);
+            Directory.CreateDirectory(directory);
+            TaskModel.Write(model.Path, directory, ClassifierKind.Sequence, ["fruit", "tool"], seed: 3);
+            Checkpoint.Save(directory, new TrainableModel(directory, 2), TrainingState.Start("toy"));
+            foreach (int stop in stops)
+            {
+                var learner = new TrainableModel(directory, 2);
+                List<Example> examples = LabelledTexts.Encode("train.tsv", rows, ["fruit", "tool"], Tokenizer.Load(directory), 32);
+                var task = ExampleTask.OfTexts(learner, examples, examples[..10], new ExampleOptions(64));
+                using var cancellation = new CancellationTokenSource();
+                new Trainer(learner, task, new TrainerOptions { Schedule = new Schedule(0.01), Steps = 20, EvaluateEvery = 3, KeepBest = true, LayerDecay = 0.9 }, directory, "toy")
+                    .Run(() => { }, report => { if (report.State.Step == stop) cancellation.Cancel(); }, cancellation.Token);
+            }
+            using var file = new SafetensorsFile(Path.Combine(directory, Checkpoint.FileName));
+            var last = new float[32 * 32];
+            file.Read("first_moment.bert.encoder.layer.0.attention.self.query.weight", 0, last);
+            return [.. System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(last), .. File.ReadAllBytes(Path.Combine(directory, "model.safetensors"))];
+        }
+        Assert.Equal(Run("whole", 20), Run("cut", 4, 11, 20));
     }
 
     [Fact]
@@ -79,14 +111,15 @@ public class FineTuningTests
     [InlineData("classify", "label\ttext\na\tb\na\tb\tc\n", "train.tsv, line 3: it has 3 columns, but the header has 2")]
     [InlineData("classify", "label\ttext\na\tb\nb\t \n", "train.tsv, line 3: the text is empty")]
     [InlineData("classify", "label\ttext\na\tb\na\tc\n", "every row has the label 'a'")]
-    [InlineData("classify", "label\ttext\na\tb\nb\t\udc80\n", "train.tsv, line 3: it is not valid UTF-8")]
+    [InlineData("classify", "label\ttext\na\tb\nb\tÿ\n", "train.tsv, line 3: it is not valid UTF-8")]
     [InlineData("ner", "tags\tchars\nO O\ta\n", "train.tsv, line 2: it has 2 tags for 1 characters")]
     [InlineData("ner", "tags\tchars\nO X\ta b\n", "train.tsv, line 2: the tag 'X' is neither")]
     [InlineData("ner", "tags\tchars\nO O\ta b\n", "every tag is O")]
     public void Bad_data_is_one_sentence_and_no_directory(string task, string content, string words)
     {
         using TemporaryDirectory model = ToyData.Model(), data = new();
-        byte[] bytes = [.. content.SelectMany(c => c == '\udc80' ? [0x80] : System.Text.Encoding.UTF8.GetBytes([c]))];
+        // ÿ stands for its Latin-1 byte, which is no UTF-8.
+        byte[] bytes = [.. content.SelectMany(c => c == 'ÿ' ? [0xFF] : System.Text.Encoding.UTF8.GetBytes([c]))];
         data.Write("train.tsv", bytes);
         Command.Fails(1, words, "train", task, "--model", model.Path, "--input", data.File("train.tsv"), "--output", data.File("out"));
         Assert.False(Directory.Exists(data.File("out")));
