@@ -57,70 +57,38 @@ internal static class TrainCommand
                 CheckpointSeconds = result.GetValue(checkpoint) ?? 300,
             },
         }));
-        return new Command("train", "Trains a model.") { mlm };
+        return new Command("train", "Trains a model.") { mlm, TrainTaskCommand.Create(common, TaskKind.Texts), TrainTaskCommand.Create(common, TaskKind.Tokens) };
     }
 
     private static int Run(Invocation invocation, MaskedLanguageRun run)
     {
-        string directory = Path.GetFullPath(run.Output);
-        bool isNew = !Directory.Exists(directory);
-        if (!isNew && !File.Exists(Path.Combine(directory, Checkpoint.FileName)))
-            throw new UsageException($"--output '{run.Output}' is there already and holds no run to go on with; name another directory.");
-        // The directory appears whole, with a first checkpoint: a run that is killed before leaves only a temporary name.
-        string working = isNew ? Prepare(invocation, run, directory) : directory;
-        try
+        using RunDirectory directory = RunDirectory.Open(run.Output, target =>
         {
-            var model = new TrainableModel(working, invocation.Threads ?? Environment.ProcessorCount);
-            Tokenizer tokenizer = Tokenizer.Load(working);
-            int separator = tokenizer.Vocabulary.IdOf("[SEP]");
-            int[] train = TextCorpus.Read(run.Input, tokenizer, separator).Tokens;
-            int[] validation = run.Validation == null ? [] : TextCorpus.Read(run.Validation, tokenizer, separator).Tokens;
-            var task = new MaskedLanguageTask(model, tokenizer, train, run.Windows);
-            string fingerprint = run.Fingerprint(train.Length);
-            if (isNew)
-            {
-                Checkpoint.Save(working, model, TrainingState.Start(fingerprint));
-                Directory.Move(working, directory);
-            }
+            if (run.Vocabulary != null) NewModel.Write(target, run.Vocabulary, run.Shape, run.Options.Seed);
+            else CopyModel(invocation.ModelDirectory, target);
+        });
+        var model = new TrainableModel(directory.Working, invocation.Threads ?? Environment.ProcessorCount);
+        Tokenizer tokenizer = Tokenizer.Load(directory.Working);
+        int separator = tokenizer.Vocabulary.IdOf("[SEP]");
+        int[] train = TextCorpus.Read(run.Input, tokenizer, separator).Tokens;
+        int[] validation = run.Validation == null ? [] : TextCorpus.Read(run.Validation, tokenizer, separator).Tokens;
+        var task = new MaskedLanguageTask(model, tokenizer, train, run.Windows) { Validation = validation };
+        string fingerprint = run.Fingerprint(train.Length);
+        directory.Appear(model, fingerprint);
 
-            using var log = new TrainingLog(invocation.Terminal, directory);
-            var trainer = new Trainer(model, task, validation, run.Options, directory, fingerprint);
-            string begin = string.Create(CultureInfo.InvariantCulture, $"{train.Length:N0} tokens to learn from, {validation.Length:N0} to measure on, {model.Parameters.Sum(parameter => (long)parameter.Count):N0} parameters.");
-            TrainingState state = trainer.Run(() => invocation.Note(begin), log.Report);
-            log.DrawCurve();
-            invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{state.Step:N0} steps, {state.Tokens:N0} tokens in {TimeSpan.FromSeconds(state.Seconds):h\\:mm\\:ss}; the model is in {run.Output}."));
-            return 0;
-        }
-        finally
-        {
-            if (isNew && Directory.Exists(working)) Directory.Delete(working, recursive: true);
-        }
-    }
-
-    /// <summary>A new model, or a copy of one, under a temporary name beside the directory.</summary>
-    private static string Prepare(Invocation invocation, MaskedLanguageRun run, string directory)
-    {
-        string? parent = Path.GetDirectoryName(directory);
-        if (!Directory.Exists(parent)) throw new UsageException($"--output '{run.Output}': there is no directory '{parent}'; create it first.");
-        string temporary = $"{directory}.{Guid.NewGuid():N}.tmp";
-        Directory.CreateDirectory(temporary);
-        try
-        {
-            if (run.Vocabulary != null) NewModel.Write(temporary, run.Vocabulary, run.Shape, run.Options.Seed);
-            else CopyModel(invocation.ModelDirectory, temporary);
-            return temporary;
-        }
-        catch
-        {
-            Directory.Delete(temporary, recursive: true);
-            throw;
-        }
+        using var log = new TrainingLog(invocation.Terminal, directory.Path);
+        var trainer = new Trainer(model, task, run.Options, directory.Path, fingerprint);
+        string begin = string.Create(CultureInfo.InvariantCulture, $"{train.Length:N0} tokens to learn from, {validation.Length:N0} to measure on, {model.Parameters.Sum(parameter => (long)parameter.Count):N0} parameters.");
+        TrainingState state = trainer.Run(() => invocation.Note(begin), log.Report);
+        log.DrawCurve();
+        invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{state.Step:N0} steps, {state.Tokens:N0} tokens in {TimeSpan.FromSeconds(state.Seconds):h\\:mm\\:ss}; the model is in {run.Output}."));
+        return 0;
     }
 
     private static void CopyModel(string source, string target)
     {
         _ = EncoderConfig.Load(source);
-        foreach (string name in (string[])["config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"])
+        foreach (string name in TaskModel.TokenizerFiles.Prepend("config.json"))
             if (File.Exists(Path.Combine(source, name))) File.Copy(Path.Combine(source, name), Path.Combine(target, name));
         new TrainableModel(source, 1).Save(Path.Combine(target, "model.safetensors"));
     }

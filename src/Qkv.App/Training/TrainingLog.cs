@@ -7,7 +7,7 @@ using Qkv.Training;
 
 namespace Qkv.App.Training;
 
-/// <summary>What a run says: a line that moves on a terminal, one line an evaluation, <c>log.jsonl</c>, and in the end a picture of the losses.</summary>
+/// <summary>What any run of <c>qkv train</c> says: a line that moves on a terminal, one line an evaluation, <c>log.jsonl</c>, and in the end a picture of the losses.</summary>
 internal sealed class TrainingLog(Terminal terminal, string directory) : IDisposable
 {
     private const int StepsBetweenLines = 50;
@@ -34,7 +34,7 @@ internal sealed class TrainingLog(Terminal terminal, string directory) : IDispos
         {
             _evaluations.Add((state.Tokens, evaluation.Loss));
             terminal.Error.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"\r{(terminal.IsErrorInteractive ? "\u001b[K" : "")}step {state.Step:N0}  {state.Tokens:N0} tokens  loss {loss:f3}  valid loss {evaluation.Loss:f3}  masked accuracy {evaluation.Accuracy:p1}  {Speed(state):N0} tokens/s").TrimStart('\r'));
+                $"\r{(terminal.IsErrorInteractive ? "\u001b[K" : "")}step {state.Step:N0}  {state.Tokens:N0} tokens  loss {loss:f3}  valid loss {evaluation.Loss:f3}  {evaluation.Measure.Replace('_', ' ')} {evaluation.Score:p1}  {Speed(state):N0} tokens/s").TrimStart('\r'));
             terminal.Error.Flush();
         }
         _file.WriteLine(Line(report, loss));
@@ -72,7 +72,7 @@ internal sealed class TrainingLog(Terminal terminal, string directory) : IDispos
             if (report.Evaluation is { } evaluation)
             {
                 json.WriteNumber("valid_loss", Math.Round(evaluation.Loss, 5));
-                json.WriteNumber("masked_accuracy", Math.Round(evaluation.Accuracy, 5));
+                json.WriteNumber(evaluation.Measure, Math.Round(evaluation.Score, 5));
             }
             json.WriteEndObject();
         }

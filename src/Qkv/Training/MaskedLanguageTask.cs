@@ -30,8 +30,12 @@ internal readonly record struct MaskedLanguageResult(double Loss, double Accurac
 /// The masked language model as a task: windows of a text with some tokens hidden. Which windows a step reads and what it hides is a
 /// function of the seed and the step alone, so a run that is resumed reads what it would have read.
 /// </summary>
-internal sealed class MaskedLanguageTask
+internal sealed class MaskedLanguageTask : ITrainingTask
 {
+    // Seed and size of the evaluations on the way: the same windows each time.
+    private const ulong EvaluationSeed = 99;
+    private const int EvaluationWindows = 256;
+
     private readonly MaskedLanguageStep _step;
     private readonly MaskedLanguageOptions _options;
     private readonly TokenMasking _masking;
@@ -63,10 +67,9 @@ internal sealed class MaskedLanguageTask
         _masking = new TokenMasking(options.MaskRate, mask, model.Config.VocabularySize, Math.Max(Math.Max(_cls, _sep), mask) + 1);
     }
 
-    /// <summary>Adds the gradients of one step; returns its loss and how many tokens it read.</summary>
-    /// <param name="seed">The run's seed.</param>
-    /// <param name="step">The step, counted from 1.</param>
-    /// <param name="progress">0 … 1</param>
+    /// <summary>The stream to measure on along the way; empty for no measure.</summary>
+    public int[] Validation { get; init; } = [];
+
     public (double Loss, int Tokens) Learn(ulong seed, long step, double progress)
     {
         var random = new RandomStream(seed, (ulong)step << 32);
@@ -77,6 +80,10 @@ internal sealed class MaskedLanguageTask
         MaskedLanguageLoss loss = _step.Run(_batch, _places, _targets, learn: true);
         return (loss.Sum / Math.Max(_targets.Count, 1), _batch.Tokens);
     }
+
+    public Evaluation? Evaluate() => Validation.Length > 0 && Evaluate(Validation, EvaluationSeed, EvaluationWindows) is var found
+        ? new Evaluation(found.Loss, "masked_accuracy", found.Accuracy)
+        : null;
 
     /// <summary>Masked accuracy and loss on consecutive windows of a stream, at most <paramref name="windows"/> of them, spread evenly.</summary>
     public MaskedLanguageResult Evaluate(int[] stream, ulong seed, int windows = int.MaxValue)

@@ -40,6 +40,15 @@ internal sealed class TrainableModel
     // transformers refuses a file without it.
     internal static readonly IReadOnlyDictionary<string, string> Metadata = new Dictionary<string, string> { ["format"] = "pt" };
 
+    /// <summary>0 for embeddings, i + 1 for layer i, and one more for the heads.</summary>
+    public int DepthOf(Parameter parameter)
+    {
+        const string layer = "encoder.layer.";
+        if (parameter.Name.StartsWith("embeddings.", StringComparison.Ordinal)) return 0;
+        if (!parameter.Name.StartsWith(layer, StringComparison.Ordinal)) return Config.Layers + 1;
+        return 1 + int.Parse(parameter.Name.AsSpan(layer.Length, parameter.Name.IndexOf('.', layer.Length) - layer.Length), System.Globalization.CultureInfo.InvariantCulture);
+    }
+
     /// <summary>Packs everything again after a step.</summary>
     public void Refresh()
     {

@@ -29,6 +29,12 @@ internal sealed record TrainerOptions
 
     /// <summary>Seconds between checkpoints.</summary>
     public double CheckpointSeconds { get; init; } = 300;
+
+    /// <summary>Whether model.safetensors stays at the best evaluation, and not at the last step.</summary>
+    public bool KeepBest { get; init; }
+
+    /// <summary>What the learning rate is multiplied by from each layer to the one below it; 1 for the same everywhere.</summary>
+    public double LayerDecay { get; init; } = 1;
 }
 
 /// <summary>What a run says of itself.</summary>
@@ -38,18 +44,14 @@ internal sealed record TrainerOptions
 /// <param name="GradientNorm">Before clipping.</param>
 /// <param name="Progress">0 … 1</param>
 /// <param name="Evaluation">The result, where this report is one of an evaluation.</param>
-internal readonly record struct TrainingReport(TrainingState State, double Loss, double Rate, double GradientNorm, double Progress, MaskedLanguageResult? Evaluation);
+internal readonly record struct TrainingReport(TrainingState State, double Loss, double Rate, double GradientNorm, double Progress, Evaluation? Evaluation);
 
 /// <summary>
 /// The training loop: gradients, clipping, AdamW, evaluation, checkpoints. Same seed, same bits, whatever the number of threads, and
 /// whether or not the run was interrupted.
 /// </summary>
-internal sealed class Trainer(TrainableModel model, MaskedLanguageTask task, int[] validation, TrainerOptions options, string directory, string fingerprint)
+internal sealed class Trainer(TrainableModel model, ITrainingTask task, TrainerOptions options, string directory, string fingerprint)
 {
-    // Seed and size of the evaluations on the way: the same windows each time.
-    private const ulong EvaluationSeed = 99;
-    private const int EvaluationWindows = 256;
-
     /// <summary>Runs to the end, from the checkpoint in the directory.</summary>
     /// <param name="begin">Called once the checkpoint, if any, has been found to fit.</param>
     /// <param name="report">Called after every step.</param>
@@ -77,23 +79,30 @@ internal sealed class Trainer(TrainableModel model, MaskedLanguageTask task, int
                 throw new InvalidDataException($"The loss of step {state.Step + 1} is not finite; lower the learning rate (now {options.Schedule.Peak}) and run again: the last checkpoint in {directory} is whole.");
             double norm = AdamW.GradientNorm(model.Parameters, threads) / options.Accumulation;
             double scale = Math.Min(1, options.Clip / Math.Max(norm, 1e-12)) / options.Accumulation, rate = options.Schedule.RateAt(progress);
-            foreach (Parameter parameter in model.Parameters) options.Optimizer.Step(parameter, state.Step + 1, rate, (float)scale, threads);
+            foreach (Parameter parameter in model.Parameters) options.Optimizer.Step(parameter, state.Step + 1, rate * Share(parameter), (float)scale, threads);
             model.Refresh();
             state = state with { Step = state.Step + 1, Tokens = state.Tokens + tokens, Seconds = before + clock.Elapsed.TotalSeconds };
 
             bool last = Progress(state) >= 1;
-            MaskedLanguageResult? evaluation = validation.Length > 0 && (last || (options.EvaluateEvery > 0 && state.Step % options.EvaluateEvery == 0))
-                ? task.Evaluate(validation, EvaluationSeed, EvaluationWindows)
-                : null;
-            if (evaluation is { } result && !(result.Accuracy <= state.Best)) state = state with { Best = result.Accuracy };
+            Evaluation? evaluation = last || (options.EvaluateEvery > 0 && state.Step % options.EvaluateEvery == 0) ? task.Evaluate() : null;
+            if (evaluation is { } result && !(result.Score <= state.Best))
+            {
+                state = state with { Best = result.Score };
+                if (options.KeepBest) SaveModel();
+            }
             report(new TrainingReport(state, loss, rate, norm, Progress(state), evaluation));
             if (!last && state.Seconds - saved < options.CheckpointSeconds && !cancellation.IsCancellationRequested) continue;
             saved = state.Seconds;
-            model.Save(Path.Combine(directory, "model.safetensors"));
+            if (!options.KeepBest || double.IsNaN(state.Best)) SaveModel();
             Checkpoint.Save(directory, model, state);
         }
         return state;
     }
+
+    private void SaveModel() => model.Save(Path.Combine(directory, "model.safetensors"));
+
+    /// <summary>What a parameter gets of the learning rate: the nearer to the text, the less, as it fits every task already.</summary>
+    private double Share(Parameter parameter) => Math.Pow(options.LayerDecay, model.Config.Layers + 1 - model.DepthOf(parameter));
 
     private double Progress(TrainingState state) =>
         options.Steps is { } steps ? (double)state.Step / steps : state.Seconds / (60 * options.Minutes ?? throw new InvalidOperationException("A run needs steps or minutes."));

@@ -1,0 +1,61 @@
+using Qkv.Training;
+
+namespace Qkv.App.Training;
+
+/// <summary>
+/// The directory that a run writes to. A new one appears whole, with a first checkpoint: a run that is killed before leaves only a
+/// temporary name. Where there is a checkpoint, the run goes on.
+/// </summary>
+internal sealed class RunDirectory : IDisposable
+{
+    private readonly bool _isNew;
+
+    private RunDirectory(string path, string working) => (Path, Working, _isNew) = (path, working, path != working);
+
+    /// <summary>Where the run is in the end.</summary>
+    public string Path { get; }
+
+    /// <summary>Where its files are until <see cref="Appear"/>.</summary>
+    public string Working { get; }
+
+    /// <param name="output">What --output said.</param>
+    /// <param name="write">Writes the model that a new run starts from into an empty directory.</param>
+    /// <exception cref="UsageException">The directory holds something else, or cannot be made there.</exception>
+    public static RunDirectory Open(string output, Action<string> write)
+    {
+        string directory = System.IO.Path.GetFullPath(output);
+        if (Directory.Exists(directory))
+        {
+            return File.Exists(System.IO.Path.Combine(directory, Checkpoint.FileName))
+                ? new RunDirectory(directory, directory)
+                : throw new UsageException($"--output '{output}' is there already and holds no run to go on with; name another directory.");
+        }
+        string? parent = System.IO.Path.GetDirectoryName(directory);
+        if (!Directory.Exists(parent)) throw new UsageException($"--output '{output}': there is no directory '{parent}'; create it first.");
+        var run = new RunDirectory(directory, $"{directory}.{Guid.NewGuid():N}.tmp");
+        Directory.CreateDirectory(run.Working);
+        try
+        {
+            write(run.Working);
+            return run;
+        }
+        catch
+        {
+            run.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Gives a new directory its name, once everything that can be wrong with the start of the run has been found right.</summary>
+    public void Appear(TrainableModel model, string fingerprint)
+    {
+        if (!_isNew) return;
+        Checkpoint.Save(Working, model, TrainingState.Start(fingerprint));
+        Directory.Move(Working, Path);
+    }
+
+    public void Dispose()
+    {
+        if (_isNew && Directory.Exists(Working)) Directory.Delete(Working, recursive: true);
+    }
+}

@@ -1,0 +1,39 @@
+using System.Globalization;
+using Qkv.Parameters;
+using Qkv.Text;
+using Qkv.Training;
+
+namespace Qkv.App.Training;
+
+/// <summary>Everything that <c>qkv train classify</c> or <c>qkv train ner</c> was told.</summary>
+internal sealed record TaskRun
+{
+    public required TaskKind Kind { get; init; }
+
+    public required LabelledInput Input { get; init; }
+
+    public required LabelledInput? Validation { get; init; }
+
+    public required string Output { get; init; }
+
+    public required int? Length { get; init; }
+
+    public required int Epochs { get; init; }
+
+    public required ExampleOptions Examples { get; init; }
+
+    public required TrainerOptions Options { get; init; }
+
+    /// <summary>What must be the same for a run to go on with the same bits.</summary>
+    public string Fingerprint(long? steps, int rows, long tokens) => string.Create(CultureInfo.InvariantCulture,
+        $"{Kind} rows={rows} tokens={tokens} length={Length} batch={Examples.BatchTokens} smoothing={Examples.Smoothing} rate={Options.Schedule.Peak}:{Options.Schedule.WarmUp}:{Options.LayerDecay} steps={steps} seed={Options.Seed}");
+}
+
+/// <summary>A file of labelled rows, and which columns are meant.</summary>
+internal sealed record LabelledInput(string Path, string TextColumn, string LabelColumn)
+{
+    public List<LabelledRow> Read() => LabelledFile.Read(Path, TextColumn, LabelColumn);
+
+    /// <summary>The most tokens of a text that the model of a directory reads.</summary>
+    public static int LongestText(EncoderConfig config, Tokenizer tokenizer) => Math.Min(config.MaxPositions, tokenizer.ModelMaxLength ?? int.MaxValue);
+}

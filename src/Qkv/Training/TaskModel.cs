@@ -1,0 +1,77 @@
+using System.Text.Json;
+using Qkv.Encoders;
+using Qkv.Parameters;
+
+namespace Qkv.Training;
+
+/// <summary>
+/// A Hugging Face directory of a classifier that starts from an encoder: the encoder's parameters as they are, its other heads left
+/// out, and a new head with random parameters.
+/// </summary>
+internal static class TaskModel
+{
+    // As BERT's own new heads (initializer_range): answers start nearly even.
+    private const double ClassifierDeviation = 0.02;
+
+    /// <summary>Files of a tokenizer, as far as a directory has them.</summary>
+    public static readonly string[] TokenizerFiles = ["vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
+
+    /// <summary>Writes config.json, model.safetensors and the tokenizer's files.</summary>
+    /// <param name="source">A directory with any model of the family.</param>
+    /// <param name="target">A directory that exists and is empty.</param>
+    /// <param name="kind">Whether a label is of a text or of a token.</param>
+    /// <param name="labels">The labels by their number.</param>
+    /// <param name="seed">Where the random numbers start.</param>
+    /// <exception cref="InvalidDataException">The source is damaged.</exception>
+    public static void Write(string source, string target, ClassifierKind kind, IReadOnlyList<string> labels, ulong seed)
+    {
+        bool pools = kind == ClassifierKind.Sequence;
+        var model = new TrainableModel(source, 1);
+        foreach (string name in TokenizerFiles)
+            if (File.Exists(Path.Combine(source, name))) File.Copy(Path.Combine(source, name), Path.Combine(target, name));
+        WriteConfig(source, target, pools ? "BertForSequenceClassification" : "BertForTokenClassification", labels);
+
+        int c = model.Config.HiddenSize;
+        var random = new RandomStream(seed);
+        List<SafetensorsTensor> tensors = [.. model.Parameters.Where(parameter => Kept(parameter.Name, pools)).Select(parameter => TrainableModel.Stored(parameter, parameter.Value))];
+        // 1/√C keeps the size of what passes through the pooler.
+        if (pools && model.Heads.Pooler == null) AddLinear(tensors, "pooler.dense", c, c, 1 / Math.Sqrt(c), ref random);
+        AddLinear(tensors, "classifier", labels.Count, c, ClassifierDeviation, ref random);
+        SafetensorsWriter.Write(Path.Combine(target, "model.safetensors"), tensors, TrainableModel.Metadata);
+        GC.KeepAlive(model);
+    }
+
+    private static bool Kept(string name, bool pools) =>
+        name.StartsWith("embeddings.", StringComparison.Ordinal) || name.StartsWith("encoder.", StringComparison.Ordinal) || (pools && name.StartsWith("pooler.", StringComparison.Ordinal));
+
+    private static void AddLinear(List<SafetensorsTensor> tensors, string name, int outputs, int inputs, double deviation, ref RandomStream random)
+    {
+        var weight = new float[outputs * inputs];
+        for (int i = 0; i < weight.Length; i++) weight[i] = (float)(deviation * random.NextNormal());
+        tensors.Add(SafetensorsTensor.Of(TrainableModel.StoredName(name + ".weight"), [outputs, inputs], weight));
+        tensors.Add(SafetensorsTensor.Of(TrainableModel.StoredName(name + ".bias"), [outputs], new float[outputs]));
+    }
+
+    /// <summary>The source's config.json with the task's own fields.</summary>
+    private static void WriteConfig(string source, string target, string architecture, IReadOnlyList<string> labels)
+    {
+        HashSet<string> replaced = ["architectures", "id2label", "label2id", "num_labels", "problem_type", "torch_dtype", "dtype"];
+        using JsonDocument config = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(source, "config.json")));
+        using FileStream file = File.Create(Path.Combine(target, "config.json"));
+        using var json = new Utf8JsonWriter(file, new JsonWriterOptions { Indented = true });
+        json.WriteStartObject();
+        json.WriteStartArray("architectures");
+        json.WriteStringValue(architecture);
+        json.WriteEndArray();
+        foreach (JsonProperty field in config.RootElement.EnumerateObject().Where(field => !replaced.Contains(field.Name))) field.WriteTo(json);
+        json.WriteStartObject("id2label");
+        for (int i = 0; i < labels.Count; i++) json.WriteString(i.ToString(System.Globalization.CultureInfo.InvariantCulture), labels[i]);
+        json.WriteEndObject();
+        json.WriteStartObject("label2id");
+        for (int i = 0; i < labels.Count; i++) json.WriteNumber(labels[i], i);
+        json.WriteEndObject();
+        if (architecture.EndsWith("ForSequenceClassification", StringComparison.Ordinal)) json.WriteString("problem_type", "single_label_classification");
+        json.WriteString("torch_dtype", "float32");
+        json.WriteEndObject();
+    }
+}

@@ -1,0 +1,144 @@
+using System.Text.Json;
+using Qkv.Encoders;
+using Qkv.Parameters;
+using Qkv.Tests.App;
+using Qkv.Text;
+using Qkv.Training;
+
+namespace Qkv.Tests.Training;
+
+/// <summary>The whole way of a task: data → run → directory → the commands that use it.</summary>
+public class FineTuningTests
+{
+    private static readonly string[] s_quick = ["--learning-rate", "0.01", "--batch-tokens", "256", "--epochs", "6"];
+
+    [Fact]
+    public void A_classifier_learns_and_classify_agrees_with_evaluate()
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        string train = data.Write("train.tsv", ToyData.Texts(400, 1)), valid = data.Write("valid.tsv", ToyData.Texts(80, 2)), output = data.File("out");
+        Command.Succeeds(["train", "classify", "--model", model.Path, "--input", train, "--valid", valid, "--output", output, .. s_quick]);
+        JsonElement result = Command.Succeeds("evaluate", "classify", "--model", output, "--input", valid, "--json").Json;
+        Assert.InRange(result.GetProperty("accuracy").GetDouble(), 0.95, 1);
+        Assert.InRange(result.GetProperty("macro_f1").GetDouble(), 0.95, 1);
+
+        TextEncoder encoder = TextEncoder.Load(output);
+        Assert.Equal(["BertForSequenceClassification"], encoder.Config.Architectures);
+        Assert.Equal(["fruit", "tool"], encoder.Config.Labels);
+        string[][] rows = [.. File.ReadLines(valid).Skip(1).Select(line => line.Split('\t'))];
+        double right = rows.Count(row => encoder.Classify(row[1])[0].Label == row[0]);
+        Assert.Equal(result.GetProperty("accuracy").GetDouble(), right / rows.Length, 12);
+        string table = Command.Succeeds("evaluate", "classify", "--model", output, "--input", valid).Output;
+        Assert.Contains("macro F1", table);
+        Assert.Contains("fruit", table);
+        // What the best evaluation said is what the directory does.
+        double best = File.ReadLines(Path.Combine(output, "log.jsonl")).Select(line => JsonDocument.Parse(line).RootElement).Where(line => line.TryGetProperty("accuracy", out _)).Max(line => line.GetProperty("accuracy").GetDouble());
+        Assert.Equal(best, result.GetProperty("accuracy").GetDouble(), 4);
+    }
+
+    [Fact]
+    public void Entities_are_learned()
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        string train = data.Write("train.tsv", ToyData.Tagged(400, 1)), valid = data.Write("valid.tsv", ToyData.Tagged(80, 2)), output = data.File("out");
+        Command.Succeeds(["train", "ner", "--model", model.Path, "--input", train, "--valid", valid, "--output", output, .. s_quick]);
+        JsonElement result = Command.Succeeds("evaluate", "ner", "--model", output, "--input", valid, "--json").Json;
+        Assert.InRange(result.GetProperty("entity_f1").GetDouble(), 0.95, 1);
+        Assert.Equal(new Entity("dish", 0, "酸菜鱼", 2, 5), Assert.Single(TextEncoder.Load(output).Entities("ab酸菜鱼")) with { Score = 0 });
+    }
+
+    [Theory]
+    [InlineData("classify")]
+    [InlineData("ner")]
+    public void One_thread_and_two_give_the_same_bits(string task)
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        string train = data.Write("train.tsv", task == "ner" ? ToyData.Tagged(100, 1) : ToyData.Texts(100, 1));
+        byte[] Run(string name, string threads, string steps)
+        {
+            Command.Succeeds("train", task, "--model", model.Path, "--input", train, "--output", data.File(name), "--batch-tokens", "128", "--steps", steps, "--threads", threads, "--warm-up", "0");
+            return File.ReadAllBytes(Path.Combine(data.File(name), "model.safetensors"));
+        }
+        byte[] one = Run("one", "1", "12");
+        Assert.Equal(one, Run("two", "2", "12"));
+        Assert.Equal(one, Run("two", "2", "12")); // a run that is over goes on with nothing
+        Assert.NotEqual(one, Run("other", "2", "11"));
+    }
+
+    [Fact]
+    public void An_interrupted_run_ends_as_if_it_had_not_been()
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        List<LabelledRow> rows = LabelledFile.Read(data.Write("train.tsv", ToyData.Texts(60, 1)), "text", "label");
+        byte[] Run(string name, params int[] stops)
+        {
+            string directory = data.File(name);
+            Directory.CreateDirectory(directory);
+            TaskModel.Write(model.Path, directory, ClassifierKind.Sequence, ["fruit", "tool"], seed: 3);
+            Checkpoint.Save(directory, new TrainableModel(directory, 2), TrainingState.Start("toy"));
+            foreach (int stop in stops)
+            {
+                var learner = new TrainableModel(directory, 2);
+                List<Example> examples = LabelledTexts.Encode("train.tsv", rows, ["fruit", "tool"], Tokenizer.Load(directory), 32);
+                var task = ExampleTask.OfTexts(learner, examples, examples[..10], new ExampleOptions(64));
+                using var cancellation = new CancellationTokenSource();
+                new Trainer(learner, task, new TrainerOptions { Schedule = new Schedule(0.01), Steps = 20, EvaluateEvery = 3, KeepBest = true, LayerDecay = 0.9 }, directory, "toy")
+                    .Run(() => { }, report => { if (report.State.Step == stop) cancellation.Cancel(); }, cancellation.Token);
+            }
+            using var file = new SafetensorsFile(Path.Combine(directory, Checkpoint.FileName));
+            var last = new float[32 * 32];
+            file.Read("first_moment.bert.encoder.layer.0.attention.self.query.weight", 0, last);
+            return [.. System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(last), .. File.ReadAllBytes(Path.Combine(directory, "model.safetensors"))];
+        }
+        Assert.Equal(Run("whole", 20), Run("cut", 4, 11, 20));
+    }
+
+    [Fact]
+    public void Packed_JSON_Lines_are_read_by_column_name()
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        using (var file = new StreamWriter(new System.IO.Compression.GZipStream(File.Create(data.File("train.jsonl.gz")), System.IO.Compression.CompressionLevel.Fastest)))
+            foreach (string[] row in ToyData.Texts(40, 1).Split('\n', StringSplitOptions.RemoveEmptyEntries).Skip(1).Select(line => line.Split('\t')))
+                file.WriteLine($$"""{"intent": "{{row[0]}}", "said": "{{row[1]}}"}""");
+        Command.Succeeds("train", "classify", "--model", model.Path, "--input", data.File("train.jsonl.gz"), "--output", data.File("out"), "--steps", "1", "--text-column", "said", "--label-column", "intent");
+        Assert.Equal(2, TextEncoder.Load(data.File("out")).Config.NumLabels);
+    }
+
+    [Theory]
+    [InlineData("classify", "", "holds no labelled rows")]
+    [InlineData("classify", "label\ttext\n", "holds no labelled rows, only a header")]
+    [InlineData("classify", "name\ttext\na\tb\n", "train.tsv, line 1: there is no column 'label' among name, text")]
+    [InlineData("classify", "label\ttext\na\tb\na\tb\tc\n", "train.tsv, line 3: it has 3 columns, but the header has 2")]
+    [InlineData("classify", "label\ttext\na\tb\nb\t \n", "train.tsv, line 3: the text is empty")]
+    [InlineData("classify", "label\ttext\na\tb\na\tc\n", "every row has the label 'a'")]
+    [InlineData("classify", "label\ttext\na\tb\nb\tÿ\n", "train.tsv, line 3: it is not valid UTF-8")]
+    [InlineData("ner", "tags\tchars\nO O\ta\n", "train.tsv, line 2: it has 2 tags for 1 characters")]
+    [InlineData("ner", "tags\tchars\nO X\ta b\n", "train.tsv, line 2: the tag 'X' is neither")]
+    [InlineData("ner", "tags\tchars\nO O\ta b\n", "every tag is O")]
+    public void Bad_data_is_one_sentence_and_no_directory(string task, string content, string words)
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        // ÿ stands for its Latin-1 byte, which is no UTF-8.
+        byte[] bytes = [.. content.SelectMany(c => c == 'ÿ' ? [0xFF] : System.Text.Encoding.UTF8.GetBytes([c]))];
+        data.Write("train.tsv", bytes);
+        Command.Fails(1, words, "train", task, "--model", model.Path, "--input", data.File("train.tsv"), "--output", data.File("out"));
+        Assert.False(Directory.Exists(data.File("out")));
+    }
+
+    [Fact]
+    public void An_unknown_label_to_measure_on_is_refused_with_its_line()
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        string train = data.Write("train.tsv", "label\ttext\na\tb\nb\tc\n"), valid = data.Write("valid.tsv", "label\ttext\na\tb\nz\tc\n");
+        Command.Fails(1, "valid.tsv, line 3: the label 'z' is none of those that were learned (a, b)", "train", "classify", "--model", model.Path, "--input", train, "--valid", valid, "--output", data.File("out"));
+    }
+
+    [Fact]
+    public void A_label_with_one_example_is_noted()
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        string train = data.Write("train.tsv", "label\ttext\na\tb\na\tc\nrare\tc\n");
+        Ran ran = Command.Succeeds("train", "classify", "--model", model.Path, "--input", train, "--output", data.File("out"), "--steps", "1");
+        Assert.Contains("only one example of rare", ran.Error);
+    }
+}

@@ -1,0 +1,50 @@
+using Qkv.Training;
+
+namespace Qkv.Tests.Training;
+
+/// <summary>A small new model and labelled texts that it can learn in seconds: fruit or tools among words that mean nothing.</summary>
+internal static class ToyData
+{
+    private static readonly string[] s_fruit = ["apple", "pear", "plum"], s_tools = ["saw", "drill", "file"], s_filler = ["the", "a", "my", "is", "here", "now", "on", "table"];
+
+    public static TemporaryDirectory Model()
+    {
+        using var words = new TemporaryDirectory();
+        string vocabulary = words.Write("vocab.txt", string.Join('\n', (string[])["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", .. s_fruit, .. s_tools, .. s_filler, .. "abcdefg酸菜鱼饭面".Select(letter => letter.ToString())]) + "\n");
+        var directory = new TemporaryDirectory();
+        NewModel.Write(directory.Path, vocabulary, new ModelShape(Layers: 2, Hidden: 32, Heads: 2, Intermediate: 64, Positions: 32), seed: 5);
+        return directory;
+    }
+
+    /// <summary>label, text</summary>
+    public static string Texts(int rows, int seed)
+    {
+        var random = new Random(seed);
+        return "label\ttext\n" + string.Concat(Enumerable.Range(0, rows).Select(_ =>
+        {
+            bool fruit = random.Next(2) == 0;
+            string[] text = [.. Enumerable.Range(0, random.Next(2, 8)).Select(_ => s_filler[random.Next(s_filler.Length)])];
+            text[random.Next(text.Length)] = (fruit ? s_fruit : s_tools)[random.Next(3)];
+            return $"{(fruit ? "fruit" : "tool")}\t{string.Join(' ', text)}\n";
+        }));
+    }
+
+    /// <summary>tags, chars: 酸菜 with 鱼 or without is a dish, 饭 or 面 is a staple.</summary>
+    public static string Tagged(int rows, int seed)
+    {
+        var random = new Random(seed);
+        return "tags\tchars\n" + string.Concat(Enumerable.Range(0, rows).Select(_ =>
+        {
+            var pieces = new List<(string Tag, string Character)>();
+            for (int i = random.Next(2, 6); i > 0; i--)
+                pieces.AddRange(random.Next(4) switch
+                {
+                    0 => [("B-dish", "酸"), ("I-dish", "菜"), ("I-dish", "鱼")],
+                    1 => [("B-staple", random.Next(2) == 0 ? "饭" : "面")],
+                    2 => [("O", "▁")],
+                    _ => [("O", "abcdefg"[random.Next(7)].ToString())],
+                });
+            return $"{string.Join(' ', pieces.Select(piece => piece.Tag))}\t{string.Join(' ', pieces.Select(piece => piece.Character))}\n";
+        }));
+    }
+}
