@@ -30,45 +30,22 @@ public sealed partial class TextEncoder
         int labels = heads.Classifier.Outputs;
         Softmax.Forward(scores, labels, scores);
 
-        var entities = new List<Entity>();
-        (string Group, float Sum, int Count, int Start, int End)? open = null;
+        var pieces = new List<(string Tag, float Score, TextRange Range)>();
         for (int token = 0; token < encoding.Length; token++)
         {
             if (encoding.SpecialTokensMask[token] != 0) continue;
             ReadOnlySpan<float> row = scores.AsSpan(token * labels, labels);
-            int best = IndexOfLargest(row);
-            (bool begins, string group) = Tag(LabelOf(best));
-            TextRange range = encoding.Offsets[token];
-            if (open is { } last && last.Group == group && !begins)
-            {
-                open = (group, last.Sum + row[best], last.Count + 1, last.Start, range.End);
-                continue;
-            }
-            Close();
-            open = (group, row[best], 1, range.Start, range.End);
+            int best = TaskHeads.IndexOfLargest(row);
+            pieces.Add((LabelOf(best), row[best], encoding.Offsets[token]));
         }
-        Close();
-        return entities;
+        return [.. EntityRun.Join([.. pieces.Select(piece => piece.Tag)]).Select(EntityOf)];
 
-        void Close()
+        Entity EntityOf(EntityRun run)
         {
-            if (open is { Group: not "O" } last)
-                entities.Add(new Entity(last.Group, last.Sum / last.Count, text[last.Start..last.End], last.Start, last.End));
+            int start = pieces[run.First].Range.Start, end = pieces[run.Last].Range.End;
+            float sum = 0;
+            for (int piece = run.First; piece <= run.Last; piece++) sum += pieces[piece].Score;
+            return new Entity(run.Group, sum / (run.Last - run.First + 1), text[start..end], start, end);
         }
     }
-
-    private static int IndexOfLargest(ReadOnlySpan<float> numbers)
-    {
-        int best = 0;
-        for (int i = 1; i < numbers.Length; i++)
-            if (numbers[i] > numbers[best]) best = i;
-        return best;
-    }
-
-    private static (bool Begins, string Group) Tag(string label) => label switch
-    {
-        ['B', '-', .. string group] => (true, group),
-        ['I', '-', .. string group] => (false, group),
-        _ => (false, label),
-    };
 }

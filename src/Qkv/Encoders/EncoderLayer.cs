@@ -5,12 +5,6 @@ namespace Qkv.Encoders;
 /// <summary>One layer: attention lets the tokens exchange information, the feed-forward works on each alone; a residual runs around both.</summary>
 internal sealed unsafe class EncoderLayer(SelfAttention attention, Linear projection, Normalization attentionNorm, FeedForward feedForward, Normalization outputNorm)
 {
-    public SelfAttention Attention => attention;
-
-    public Linear Projection => projection;
-
-    public FeedForward FeedForward => feedForward;
-
     /// <summary>x (T, C) → a.Output (T, C)</summary>
     public void Forward(in TokenSlice tokens, float* x, in LayerActivations a, int threads)
     {

@@ -88,6 +88,15 @@ internal sealed unsafe class TaskHeads
         return pooled;
     }
 
+    /// <summary>The answer of a row of logits: where the largest is, the first of equals.</summary>
+    public static int IndexOfLargest(ReadOnlySpan<float> logits)
+    {
+        int best = 0;
+        for (int i = 1; i < logits.Length; i++)
+            if (logits[i] > logits[best]) best = i;
+        return best;
+    }
+
     /// <summary>Any of the linear heads: (n, C) → (n, outputs)</summary>
     public static float[] Apply(Linear head, ReadOnlySpan<float> rows)
     {
@@ -100,10 +109,6 @@ internal sealed unsafe class TaskHeads
 /// <summary>prediction = E·LayerNorm(activation(Wt·x + bt)) + b: for every row, a logit for every entry of the vocabulary.</summary>
 internal sealed unsafe class MaskedLanguageHead(Linear transform, Activation activation, Normalization normalization, Linear decoder)
 {
-    public Linear Transform => transform;
-
-    public Linear Decoder => decoder;
-
     /// <summary>(n, C) → (n, V)</summary>
     public float[] Apply(ReadOnlySpan<float> rows, int threads)
     {

@@ -38,7 +38,7 @@ internal sealed unsafe class TokenEmbedding(EmbeddingTable words, EmbeddingTable
     public void Backward(in TokenSlice tokens, float* sum, int padding, in LayerGradients g, int threads)
     {
         normalization.Backward(sum, tokens.Tokens, g.Output, g.Sum, g.Moments, threads);
-        int columns = words.Columns, parts = (columns + Scatter.Block - 1) / Scatter.Block;
+        int columns = words.Columns, parts = RowParts.ColumnParts(columns);
         Workers.Run(new Scatter(tokens.Ids, tokens.Tokens, padding, g.Sum, columns, Learned!.Value.Words.Gradient.Pointer), parts, threads);
         Workers.Run(new Scatter(tokens.Positions, tokens.Tokens, -1, g.Sum, columns, Learned.Value.Positions.Gradient.Pointer), parts, threads);
         Workers.Run(new Scatter(tokens.TypeIds, tokens.Tokens, -1, g.Sum, columns, Learned.Value.Segments.Gradient.Pointer), parts, threads);
@@ -47,16 +47,13 @@ internal sealed unsafe class TokenEmbedding(EmbeddingTable words, EmbeddingTable
     /// <summary>table[rows[t]] += dsum[t]: a part is some columns, so that no two threads add to one number.</summary>
     private readonly struct Scatter(int* rows, int tokens, int skipped, float* dsum, int columns, float* table) : IKernel
     {
-        // Four cache lines of each row: enough to stream, few enough that every thread gets some.
-        public const int Block = 64;
-
         private readonly int* _rows = rows;
         private readonly float* _dsum = dsum, _table = table;
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run<V>(int part, int worker) where V : struct, ISimd<V>
         {
-            int first = part * Block, width = Math.Min(Block, columns - first);
+            int first = part * RowParts.Columns, width = Math.Min(RowParts.Columns, columns - first);
             for (int token = 0; token < tokens; token++)
             {
                 if (_rows[token] == skipped) continue;

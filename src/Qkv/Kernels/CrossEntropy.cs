@@ -45,7 +45,7 @@ internal static unsafe class CrossEntropy
                 return;
             }
             float max = Softmax.Max<V>(x, columns), hit = x[target];
-            float mean = smoothing == 0f ? 0f : Sum<V>(x, columns) / columns;
+            float mean = smoothing == 0f ? 0f : Elementwise.Sum<V>(x, columns) / columns;
             float sum = Softmax.ExpSum<V>(x, columns, max, x);
             double logSum = max + Math.Log(sum);
             _losses[part] = logSum - (1 - smoothing) * hit - smoothing * mean;
@@ -54,17 +54,6 @@ internal static unsafe class CrossEntropy
             if (smoothing != 0f)
                 for (int i = 0; i < columns; i++) x[i] -= smoothing / columns * scale;
             x[target] -= (1 - smoothing) * scale;
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static float Sum<V>(float* x, int count) where V : struct, ISimd<V>
-        {
-            int whole = Simd.Whole<V>(count);
-            V sums = V.Create(0f);
-            for (int i = 0; i < whole; i += V.Width) sums += V.Load(x + i);
-            float sum = V.Sum(sums);
-            for (int i = whole; i < count; i++) sum += x[i];
-            return sum;
         }
     }
 }

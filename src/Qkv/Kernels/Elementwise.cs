@@ -33,6 +33,25 @@ internal static unsafe class Elementwise
         for (int i = whole; i < count; i++) x[i] *= factor;
     }
 
+    /// <summary>Rows of <paramref name="width"/> numbers from one distance between rows to another.</summary>
+    public static void CopyRows(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int width)
+    {
+        for (int row = 0; row < rows; row++)
+            new ReadOnlySpan<float>(source + row * sourceStride, width).CopyTo(new Span<float>(destination + row * destinationStride, width));
+    }
+
+    /// <summary>Σ x[i]</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Sum<V>(float* x, int count) where V : struct, ISimd<V>
+    {
+        int whole = Simd.Whole<V>(count);
+        V sums = V.Create(0f);
+        for (int i = 0; i < whole; i += V.Width) sums += V.Load(x + i);
+        float sum = V.Sum(sums);
+        for (int i = whole; i < count; i++) sum += x[i];
+        return sum;
+    }
+
     /// <summary>Σ a[i]·b[i]</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Dot<V>(float* a, float* b, int count) where V : struct, ISimd<V>

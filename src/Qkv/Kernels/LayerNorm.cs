@@ -59,11 +59,8 @@ public static unsafe class LayerNorm
     {
         int rowsPerPart = RowParts.RowsPerPart(columns);
         Workers.Run(new RowGradients(x, rows, columns, gamma, epsilon, dy, dx, moments, rowsPerPart), (rows + rowsPerPart - 1) / rowsPerPart, threads);
-        if (dGamma != null) Workers.Run(new ColumnGradients(x, rows, columns, dy, dGamma, dBeta, moments), (columns + ColumnBlock - 1) / ColumnBlock, threads);
+        if (dGamma != null) Workers.Run(new ColumnGradients(x, rows, columns, dy, dGamma, dBeta, moments), RowParts.ColumnParts(columns), threads);
     }
-
-    // Four cache lines of each row: enough to stream, few enough that every thread gets some.
-    private const int ColumnBlock = 64;
 
     private readonly struct RowGradients(float* x, int rows, int columns, float* gamma, float epsilon, float* dy, float* dx, float* moments, int rowsPerPart) : IKernel
     {
@@ -114,7 +111,7 @@ public static unsafe class LayerNorm
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run<V>(int part, int worker) where V : struct, ISimd<V>
         {
-            int first = part * ColumnBlock, width = Math.Min(ColumnBlock, columns - first), whole = Simd.Whole<V>(width);
+            int first = part * RowParts.Columns, width = Math.Min(RowParts.Columns, columns - first), whole = Simd.Whole<V>(width);
             float* dGamma = _dGamma + first, dBeta = _dBeta + first;
             for (int row = 0; row < rows; row++)
             {
@@ -157,11 +154,7 @@ public static unsafe class LayerNorm
     private static (float Mean, float Remainder, float Inverse) Moments<V>(float* x, int columns, float epsilon) where V : struct, ISimd<V>
     {
         int whole = Simd.Whole<V>(columns);
-        V sums = V.Create(0f);
-        for (int i = 0; i < whole; i += V.Width) sums += V.Load(x + i);
-        float sum = V.Sum(sums);
-        for (int i = whole; i < columns; i++) sum += x[i];
-        float mean = sum / columns;
+        float mean = Elementwise.Sum<V>(x, columns) / columns;
 
         V shift = V.Create(mean), rests = V.Create(0f), squares = V.Create(0f);
         for (int i = 0; i < whole; i += V.Width)
@@ -188,6 +181,14 @@ internal static class RowParts
 {
     // About 16 K numbers a part: some microseconds of work, which is what handing a part to a thread must be worth.
     public const int Numbers = 16 * 1024;
+
+    /// <summary>
+    /// Columns of a part where each number sums over the rows: four cache lines of each row, enough to stream, few enough that every
+    /// thread gets some.
+    /// </summary>
+    public const int Columns = 64;
+
+    public static int ColumnParts(int columns) => (columns + Columns - 1) / Columns;
 
     public static int RowsPerPart(int columns) => Math.Max(1, Numbers / columns);
 }

@@ -11,7 +11,7 @@ namespace Qkv.Kernels;
 internal readonly unsafe struct MatMul : IKernel
 {
     // 256 · 32 float32 are 32 KB: two thirds of the first cache of current processors.
-    private const int InnerBlock = 256;
+    public const int InnerBlock = 256;
 
     // 192 rows · 256 float32 are 192 KB: with the 96 KB of Y that belong to them, well inside a second cache of 512 KB or more.
     // A multiple of every tile height.
@@ -88,18 +88,12 @@ internal readonly unsafe struct MatMul : IKernel
                 float* y = _y + firstRow * _yStride + first;
                 // The tile writes whole panels: the last one of a map goes through a side buffer.
                 bool whole = width == Width;
-                if (!whole && k > 0) Copy(y, _yStride, edge, Width, rows, width);
+                if (!whole && k > 0) Elementwise.CopyRows(y, _yStride, edge, Width, rows, width);
                 MatMulTile.Multiply<V>(a, _xStride, 1, b, Width, whole ? y : edge, whole ? _yStride : Width, rows, depth, add: k > 0);
-                if (!whole) Copy(edge, Width, y, _yStride, rows, width);
+                if (!whole) Elementwise.CopyRows(edge, Width, y, _yStride, rows, width);
                 if (k + depth == _w.Inner) Finish<V>(y, rows, width, _w.Bias(panel), first, firstRow);
             }
         }
-    }
-
-    private static void Copy(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int width)
-    {
-        for (int row = 0; row < rows; row++)
-            new ReadOnlySpan<float>(source + row * sourceStride, width).CopyTo(new Span<float>(destination + row * destinationStride, width));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -127,21 +121,18 @@ internal readonly unsafe struct MatMul : IKernel
     public static void BackwardParameters(float* dy, nint dyStride, float* x, nint xStride, int rows, int outputs, int inputs, float* dw, float* db, int threads)
     {
         Product.Run(dy, 1, dyStride, x, xStride, dw, inputs, outputs, rows, inputs, add: true, threads);
-        if (db != null) Workers.Run(new ColumnSums(dy, dyStride, rows, outputs, db), (outputs + ColumnSums.Block - 1) / ColumnSums.Block, threads);
+        if (db != null) Workers.Run(new ColumnSums(dy, dyStride, rows, outputs, db), RowParts.ColumnParts(outputs), threads);
     }
 
     /// <summary>db (N) += Σ dY (T, N) over the rows, in order.</summary>
     private readonly struct ColumnSums(float* dy, nint stride, int rows, int columns, float* db) : IKernel
     {
-        // Four cache lines of each row: enough to stream, few enough that every thread gets some.
-        public const int Block = 64;
-
         private readonly float* _dy = dy, _db = db;
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run<V>(int part, int worker) where V : struct, ISimd<V>
         {
-            int first = part * Block, width = Math.Min(Block, columns - first);
+            int first = part * RowParts.Columns, width = Math.Min(RowParts.Columns, columns - first);
             for (int row = 0; row < rows; row++) Elementwise.Add<V>(_db + first, _dy + row * stride + first, _db + first, width);
         }
     }

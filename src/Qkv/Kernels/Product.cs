@@ -10,8 +10,9 @@ namespace Qkv.Kernels;
 /// </summary>
 internal readonly unsafe struct Product : IKernel
 {
-    // 256 · 32 float32 of B are 32 KB, two thirds of the first cache; 96 · 256 of A are 96 KB in the second.
-    private const int InnerBlock = 256;
+    private const int InnerBlock = MatMul.InnerBlock;
+
+    // 96 · 256 float32 of A are 96 KB: they stay in the second cache while the panels of B pass by.
     private const int RowBlock = 96;
     private const int Width = MatMulTile.PanelWidth;
 
@@ -67,7 +68,7 @@ internal readonly unsafe struct Product : IKernel
             if (_aStep != 1)
             {
                 // The rows of a transposed A are far apart in memory: side by side they stay in the cache.
-                Copy(a, _aStep, aBlock, RowBlock, depth, rows);
+                Elementwise.CopyRows(a, _aStep, aBlock, RowBlock, depth, rows);
                 a = aBlock;
                 aStride = 1;
                 aStep = RowBlock;
@@ -76,19 +77,13 @@ internal readonly unsafe struct Product : IKernel
             {
                 int width = Math.Min(Width, endColumn - column);
                 if (width < Width) new Span<float>(bBlock, depth * Width).Clear();
-                Copy(_b + k * _bStride + column, _bStride, bBlock, Width, depth, width);
+                Elementwise.CopyRows(_b + k * _bStride + column, _bStride, bBlock, Width, depth, width);
                 float* c = _c + firstRow * _cStride + column;
                 bool whole = width == Width;
-                if (!whole && add) Copy(c, _cStride, edge, Width, rows, width);
+                if (!whole && add) Elementwise.CopyRows(c, _cStride, edge, Width, rows, width);
                 MatMulTile.Multiply<V>(a, aStride, aStep, bBlock, Width, whole ? c : edge, whole ? _cStride : Width, rows, depth, add);
-                if (!whole) Copy(edge, Width, c, _cStride, rows, width);
+                if (!whole) Elementwise.CopyRows(edge, Width, c, _cStride, rows, width);
             }
         }
-    }
-
-    private static void Copy(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int width)
-    {
-        for (int row = 0; row < rows; row++)
-            new ReadOnlySpan<float>(source + row * sourceStride, width).CopyTo(new Span<float>(destination + row * destinationStride, width));
     }
 }

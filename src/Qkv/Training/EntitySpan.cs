@@ -1,3 +1,5 @@
+using Qkv.Encoders;
+
 namespace Qkv.Training;
 
 /// <summary>An entity as a place in a text.</summary>
@@ -6,24 +8,9 @@ namespace Qkv.Training;
 /// <param name="End">Exclusive.</param>
 internal readonly record struct EntitySpan(string Group, int Start, int End)
 {
-    /// <summary>
-    /// Tagged pieces of a text as entities: neighbours of the same group are one, a B- starts the next, O is none. An I- behind another
-    /// group starts one too, as in <c>qkv ner</c>.
-    /// </summary>
-    public static List<EntitySpan> Join(IEnumerable<(string Tag, int Start, int End)> pieces)
-    {
-        var spans = new List<EntitySpan>();
-        string open = "O";
-        foreach ((string tag, int start, int end) in pieces)
-        {
-            bool begins = tag.StartsWith("B-", StringComparison.Ordinal);
-            string group = begins || tag.StartsWith("I-", StringComparison.Ordinal) ? tag[2..] : tag;
-            if (group == open && group != "O" && !begins) spans[^1] = spans[^1] with { End = end };
-            else if (group != "O") spans.Add(new EntitySpan(group, start, end));
-            open = group;
-        }
-        return spans;
-    }
+    /// <summary>Tagged pieces of a text as entities, joined as <c>qkv ner</c> joins them.</summary>
+    public static List<EntitySpan> Join(IReadOnlyList<(string Tag, int Start, int End)> pieces) =>
+        [.. EntityRun.Join([.. pieces.Select(piece => piece.Tag)]).Select(run => new EntitySpan(run.Group, pieces[run.First].Start, pieces[run.Last].End))];
 }
 
 /// <summary>Entities found against entities that are right; one counts only with its exact place and group.</summary>

@@ -30,19 +30,11 @@ internal sealed record SequencePredictions(double Loss, Confusion Confusion)
             }
             float[] logits = TaskHeads.Apply(heads.Classifier, heads.Pool(first));
             int[] targets = [.. some.Select(example => example.Targets[0])];
-            for (int i = 0; i < some.Length; i++) confusion.Add(targets[i], IndexOfLargest(logits.AsSpan(i * labels, labels)));
+            for (int i = 0; i < some.Length; i++) confusion.Add(targets[i], TaskHeads.IndexOfLargest(logits.AsSpan(i * labels, labels)));
             fixed (float* x = logits)
             fixed (int* t = targets)
                 loss += CrossEntropy.Forward(x, some.Length, labels, t, 1f, encoder.Threads).Loss;
         }
         return new SequencePredictions(loss / Math.Max(examples.Count, 1), confusion);
-    }
-
-    internal static int IndexOfLargest(ReadOnlySpan<float> numbers)
-    {
-        int best = 0;
-        for (int i = 1; i < numbers.Length; i++)
-            if (numbers[i] > numbers[best]) best = i;
-        return best;
     }
 }

@@ -49,7 +49,7 @@ internal static class TaggedTexts
     private static List<EntitySpan> Entities((string[] Characters, string[] Tags) row)
     {
         int end = 0;
-        return EntitySpan.Join(row.Tags.Select((tag, i) => (tag, end, end += row.Characters[i].Length)));
+        return EntitySpan.Join([.. row.Tags.Select((tag, i) => (tag, end, end += row.Characters[i].Length))]);
     }
 
     private static (string[] Characters, string[] Tags) Split(string path, LabelledRow row)

@@ -46,7 +46,7 @@ internal sealed record TokenPredictions(double Loss, EntityScore Score)
         {
             // [CLS] and [SEP] have no target and stand for no text.
             if (example.Targets[token] < 0) continue;
-            int best = SequencePredictions.IndexOfLargest(logits.Slice(token * tags.Count, tags.Count));
+            int best = TaskHeads.IndexOfLargest(logits.Slice(token * tags.Count, tags.Count));
             pieces.Add((tags[best], example.Offsets[token].Start, example.Offsets[token].End));
         }
         return EntitySpan.Join(pieces);
