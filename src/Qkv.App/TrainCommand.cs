@@ -23,8 +23,7 @@ internal static class TrainCommand
         Option<int?> steps = Options.Number("--steps", 1, "Steps of the run.");
         Option<double?> minutes = Options.Real("--minutes", 0.01, 1e6, "Minutes of the run, where no steps are given (default: 30).");
         Option<int?> length = Options.Number("--length", 3, "Tokens of a window (default: 128).");
-        Option<int?> firstLength = Options.Number("--first-length", 0, "Tokens of a window in the first part of the run (default: 40; 0 for none).");
-        Option<double?> firstPart = Options.Real("--first-part", 0, 1, "That part (default: 0.35).");
+        Option<WindowPhase[]?> curriculum = Curriculum("--curriculum");
         Option<int?> batch = Options.Number("--batch-tokens", 16, "Tokens of a step (default: 4096).");
         Option<double?> maskRate = Options.Real("--mask-rate", 0.01, 0.9, "The share of tokens to be guessed (default: 0.15).");
         Option<double?> rate = Options.Real("--learning-rate", 1e-9, 10, "The highest learning rate (default: 0.001).");
@@ -33,7 +32,7 @@ internal static class TrainCommand
         Option<double?> checkpoint = Options.Real("--checkpoint-seconds", 0, 86400, "Seconds between checkpoints (default: 300): what a power cut can cost.");
         var mlm = new Command("mlm", "Trains a masked language model on text.")
         {
-            input, validation, output, vocabulary, layers, hidden, heads, intermediate, steps, minutes, length, firstLength, firstPart, batch, maskRate, rate, warmUp, seed, checkpoint,
+            input, validation, output, vocabulary, layers, hidden, heads, intermediate, steps, minutes, length, curriculum, batch, maskRate, rate, warmUp, seed, checkpoint,
         };
         common.Run(mlm, (invocation, result) => Run(invocation, new MaskedLanguageRun
         {
@@ -44,8 +43,7 @@ internal static class TrainCommand
             Shape = new ModelShape(result.GetValue(layers) ?? 4, result.GetValue(hidden) ?? 256, result.GetValue(heads) ?? 4, result.GetValue(intermediate) ?? 1024),
             Windows = new MaskedLanguageOptions(result.GetValue(length) ?? 128, result.GetValue(batch) ?? 4096, result.GetValue(maskRate) ?? 0.15)
             {
-                FirstLength = result.GetValue(firstLength) ?? 40,
-                FirstPart = result.GetValue(firstPart) ?? 0.35,
+                Curriculum = result.GetValue(curriculum) ?? [new WindowPhase(40, 0.35)],
             },
             Options = new TrainerOptions
             {
@@ -84,6 +82,31 @@ internal static class TrainCommand
         invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{state.Step:N0} steps, {state.Tokens:N0} tokens in {TimeSpan.FromSeconds(state.Seconds):h\\:mm\\:ss}; the model is in {run.Output}."));
         return 0;
     }
+
+    private static Option<WindowPhase[]?> Curriculum(string name) => new(name)
+    {
+        Description = "Windows of other lengths before those of --length, each with the part of the run at which it ends (default: 40:0.35; 'none' for none).",
+        HelpName = "L:PART,...",
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            if (text == "none") return [];
+            var phases = new List<WindowPhase>();
+            foreach (string phase in text.Split(','))
+            {
+                string[] sides = phase.Split(':');
+                if (sides.Length == 2 && int.TryParse(sides[0], NumberStyles.None, CultureInfo.InvariantCulture, out int length) && length >= 3
+                    && double.TryParse(sides[1], NumberStyles.Float, CultureInfo.InvariantCulture, out double until) && until > (phases.Count > 0 ? phases[^1].Until : 0) && until <= 1)
+                {
+                    phases.Add(new WindowPhase(length, until));
+                    continue;
+                }
+                result.AddError($"{name} must be lengths of at least 3 with rising parts of the run up to 1, as in 40:0.3,128:0.8, but has '{phase}'");
+                return null;
+            }
+            return [.. phases];
+        },
+    };
 
     private static void CopyModel(string source, string target)
     {

@@ -22,5 +22,5 @@ internal sealed record MaskedLanguageRun
 
     /// <summary>What must be the same for a run to go on with the same bits.</summary>
     public string Fingerprint(int tokens) => string.Create(CultureInfo.InvariantCulture,
-        $"mlm tokens={tokens} length={Windows.Length} first={Windows.FirstLength}:{Windows.FirstPart} batch={Windows.BatchTokens} mask={Windows.MaskRate} rate={Options.Schedule.Peak}:{Options.Schedule.WarmUp} steps={Options.Steps} seed={Options.Seed}");
+        $"mlm tokens={tokens} length={Windows.Length} curriculum={string.Join(',', Windows.Curriculum.Select(phase => string.Create(CultureInfo.InvariantCulture, $"{phase.Length}:{phase.Until}")))} batch={Windows.BatchTokens} mask={Windows.MaskRate} rate={Options.Schedule.Peak}:{Options.Schedule.WarmUp} steps={Options.Steps} seed={Options.Seed}");
 }

@@ -4,17 +4,30 @@ using Qkv.Text;
 namespace Qkv.Training;
 
 /// <summary>How texts are cut for the masked language model.</summary>
-/// <param name="Length">L, tokens of a window with [CLS] and [SEP].</param>
+/// <param name="Length">L, tokens of a window with [CLS] and [SEP], where the curriculum names no other.</param>
 /// <param name="BatchTokens">Tokens of a step.</param>
 /// <param name="MaskRate">The share of tokens to be guessed.</param>
 internal sealed record MaskedLanguageOptions(int Length = 128, int BatchTokens = 4096, double MaskRate = 0.15)
 {
-    /// <summary>A shorter window for the first part of the run, or 0: attention learns sooner on short ones.</summary>
-    public int FirstLength { get; init; }
+    /// <summary>Windows of other lengths, in their order, before those of <see cref="Length"/>: attention learns sooner on short ones.</summary>
+    public IReadOnlyList<WindowPhase> Curriculum { get; init; } = [];
 
-    /// <summary>The part of the run that <see cref="FirstLength"/> lasts.</summary>
-    public double FirstPart { get; init; }
+    /// <summary>The longest window of the run.</summary>
+    public int Longest => Curriculum.Select(phase => phase.Length).Append(Length).Max();
+
+    /// <summary>The window's length when <paramref name="progress"/> (0 … 1) of the run is done.</summary>
+    public int LengthAt(double progress)
+    {
+        foreach (WindowPhase phase in Curriculum)
+            if (progress < phase.Until) return phase.Length;
+        return Length;
+    }
 }
+
+/// <summary>A part of a run with windows of one length.</summary>
+/// <param name="Length">Tokens of a window.</param>
+/// <param name="Until">The part of the run (0 … 1) at which it ends.</param>
+internal readonly record struct WindowPhase(int Length, double Until);
 
 /// <summary>What an evaluation of the masked language model found.</summary>
 /// <param name="Loss">Mean cross entropy of the masked tokens, in nats.</param>
@@ -55,12 +68,13 @@ internal sealed class MaskedLanguageTask : ITrainingTask
     public MaskedLanguageTask(TrainableModel model, Tokenizer tokenizer, int[] train, MaskedLanguageOptions options)
     {
         if (model.Heads.MaskedLanguage == null) throw new ArgumentException("The model has no masked language model's head; start from a BertForMaskedLM directory.");
-        if (options.Length < 3 || options.Length > model.Config.MaxPositions)
-            throw new ArgumentException($"A window must have from 3 to {model.Config.MaxPositions} tokens, which this model has positions for, but is {options.Length}.");
-        if (train.Length > 0 && train.Length < options.Length)
-            throw new ArgumentException($"The text has only {train.Length} tokens; a window of {options.Length} needs more.");
+        foreach (int length in options.Curriculum.Select(phase => phase.Length).Append(options.Length))
+            if (length < 3 || length > model.Config.MaxPositions)
+                throw new ArgumentException($"A window must have from 3 to {model.Config.MaxPositions} tokens, which this model has positions for, but is {length}.");
+        if (train.Length > 0 && train.Length < options.Longest)
+            throw new ArgumentException($"The text has only {train.Length} tokens; a window of {options.Longest} needs more.");
         (_train, _options) = (train, options);
-        _step = new MaskedLanguageStep(model, Math.Max(options.BatchTokens, options.Length));
+        _step = new MaskedLanguageStep(model, Math.Max(options.BatchTokens, options.Longest));
         _cls = tokenizer.Vocabulary.IdOf("[CLS]");
         _sep = tokenizer.Vocabulary.IdOf("[SEP]");
         int mask = tokenizer.MaskId ?? throw new ArgumentException("The vocabulary has no mask token.");
@@ -73,7 +87,7 @@ internal sealed class MaskedLanguageTask : ITrainingTask
     public (double Loss, int Tokens) Learn(ulong seed, long step, double progress)
     {
         var random = new RandomStream(seed, (ulong)step << 32);
-        int length = progress < _options.FirstPart && _options.FirstLength > 0 ? _options.FirstLength : _options.Length;
+        int length = _options.LengthAt(progress);
         Clear();
         do Add(_train, random.Next(_train.Length - length + 3), length, _masking, ref random);
         while (_batch.Tokens + length <= _options.BatchTokens);

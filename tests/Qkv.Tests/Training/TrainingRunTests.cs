@@ -95,7 +95,7 @@ public class TrainingRunTests : IDisposable
     private string[] Arguments(string name, int steps, params string[] more) =>
     [
         "train", "mlm", "--input", _text, "--valid", _text, "--vocabulary", _vocabulary, "--output", Path(name), "--steps", $"{steps}",
-        "--layers", "2", "--hidden", "64", "--heads", "2", "--intermediate", "128", "--length", "24", "--first-length", "0", "--batch-tokens", "512", "--learning-rate", "0.005", .. more,
+        "--layers", "2", "--hidden", "64", "--heads", "2", "--intermediate", "128", "--length", "24", "--curriculum", "none", "--batch-tokens", "512", "--learning-rate", "0.005", .. more,
     ];
 
     private static string[] Replace(string[] arguments, string old, string now) => [.. arguments.Select(argument => argument == old ? now : argument)];
