@@ -21,17 +21,23 @@ public sealed unsafe class AttentionTrace
     /// <param name="batch">What it read; kept, so it must not change.</param>
     /// <param name="length">L, or 0 for the longest sequence.</param>
     /// <param name="choices">N where every N sequences are the choices of one question, else 1.</param>
-    internal AttentionTrace(Model model, TokenBatch batch, int length = 0, int choices = 1)
+    /// <param name="changes">What an experiment changes; null for nothing.</param>
+    /// <param name="memory">The memory of a trace that nobody reads any more, or null.</param>
+    /// <param name="cancellation">Ends the work between two layers.</param>
+    internal AttentionTrace(Model model, TokenBatch batch, int length = 0, int choices = 1, Changes? changes = null, AlignedBuffer? memory = null, CancellationToken cancellation = default)
     {
         (_model, _batch) = (model, batch);
         for (int sequence = 0; sequence < batch.Sequences; sequence++) Length = Math.Max(Length, batch.Length(sequence));
         Length = Math.Max(Length, length);
-        _activations = model.Encoder.Record(batch);
+        _activations = model.Encoder.Record(batch, changes, memory, cancellation);
         AddInputs();
         AddEmbeddings();
         for (int layer = 0; layer < Layers; layer++) AddLayer(layer);
         AddHeads(choices);
     }
+
+    /// <summary>What the trace is kept in, for the next one.</summary>
+    internal AlignedBuffer Memory => _activations.Memory;
 
     /// <summary>B, the number of sequences.</summary>
     public int Sequences => _batch.Sequences;
@@ -121,7 +127,10 @@ public sealed unsafe class AttentionTrace
     {
         TokenEmbedding embedding = _model.Encoder.Embedding;
         AddLookup("embeddings.word", embedding.Words, token => _batch.Ids[token]);
-        AddLookup("embeddings.position", embedding.Positions, token => _batch.Positions[token]);
+        if (_activations.Changes is { WithoutPositions: true })
+            Add(new TraceTensor("embeddings.position", [Sequences, Length, embedding.Positions.Columns], (Span<float> _) => { }));
+        else
+            AddLookup("embeddings.position", embedding.Positions, token => _batch.Positions[token]);
         AddLookup("embeddings.segment", embedding.Segments, token => _batch.TypeIds[token]);
         int c = _model.Config.HiddenSize;
         AddRows("embeddings.sum", _activations.EmbeddingSum, c, c);

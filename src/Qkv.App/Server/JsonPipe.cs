@@ -27,6 +27,15 @@ internal sealed class JsonPipe(PipeWriter pipe, CancellationToken cancellation) 
         if (result.IsCompleted) throw new OperationCanceledException("The reader has left.");
     }
 
+    /// <summary><c>"name": {"shape": […], "data": float32}</c></summary>
+    public async ValueTask WriteTensorAsync(string name, ReadOnlyMemory<float> numbers, IEnumerable<long> shape)
+    {
+        Json.WriteStartObject(name);
+        Json.WriteShape(shape);
+        await WriteDataAsync(numbers);
+        Json.WriteEndObject();
+    }
+
     /// <summary><c>"data"</c>: float32, little endian, as base64.</summary>
     public ValueTask WriteDataAsync(ReadOnlyMemory<float> numbers) => WriteBase64Async(numbers.Length * sizeof(float), numbers, static (all, start, count) => MemoryMarshal.AsBytes(all.Span).Slice(start, count));
 

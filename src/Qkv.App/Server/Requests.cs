@@ -31,6 +31,46 @@ internal record TraceRequest
     public int[] Positions { get; init; } = [];
 }
 
+/// <summary>What <c>POST /experiment</c> takes: what to trace, and what to do otherwise.</summary>
+internal sealed record ExperimentRequest : TraceRequest
+{
+    public required InterventionRequest[] Interventions { get; init; }
+
+    /// <summary>What is done otherwise on both sides.</summary>
+    public InterventionRequest[] Base { get; init; } = [];
+}
+
+/// <summary>One thing to do otherwise; which members it needs depends on its kind.</summary>
+internal sealed record InterventionRequest
+{
+    public required string Kind { get; init; }
+
+    public int? A { get; init; }
+
+    public int? B { get; init; }
+
+    public int? Token { get; init; }
+
+    public int? At { get; init; }
+
+    public string? Text { get; init; }
+
+    public int? Layer { get; init; }
+
+    public int? Head { get; init; }
+
+    public float? Value { get; init; }
+}
+
+/// <summary>What <c>POST /export</c> takes: the text, the head that is open at first (<c>parameters</c>), and experiments to record.</summary>
+internal sealed record ExportRequest : TraceRequest
+{
+    public ExperimentRequest[] Experiments { get; init; } = [];
+
+    /// <summary>What the page remembers of itself: handed back as it is.</summary>
+    public JsonElement? View { get; init; }
+}
+
 internal sealed record HeadName
 {
     public required int Layer { get; init; }
@@ -47,8 +87,15 @@ internal static class RequestJson
         UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
         AllowDuplicateProperties = false,
         RespectNullableAnnotations = true,
-        MaxDepth = 8,
+        MaxDepth = 16,
     };
+
+    /// <summary>A request as a member of a recorded answer.</summary>
+    public static void Write(Utf8JsonWriter json, string name, ExperimentRequest request)
+    {
+        json.WritePropertyName(name);
+        JsonSerializer.Serialize(json, request, s_options);
+    }
 
     /// <exception cref="RequestException">The body is not what the route takes.</exception>
     public static async Task<T> ReadAsync<T>(Stream body, CancellationToken cancellation) where T : class

@@ -10,8 +10,8 @@ using Microsoft.Extensions.Hosting;
 namespace Qkv.App.Server;
 
 /// <summary>
-/// The studio over HTTP: the page's files, <c>GET /info</c>, <c>GET /health</c> and <c>POST /trace</c>. Nothing about a request outlives
-/// it.
+/// The studio over HTTP: the page's files, <c>GET /info</c>, <c>GET /health</c>, and what the model computes by
+/// POST: <c>/trace</c>, <c>/trace.safetensors</c>, <c>/experiment</c>, <c>/export</c>. Nothing about a request outlives it.
 /// </summary>
 internal sealed class StudioServer : IAsyncDisposable
 {
@@ -24,10 +24,13 @@ internal sealed class StudioServer : IAsyncDisposable
     private const int Running = 2;
     private const int Waiting = 32;
 
+    private static readonly string[] s_read = ["GET", "HEAD"];
+
     private readonly WebApplication _application;
     private readonly TextEncoder _encoder;
     private readonly string _model;
     private readonly Action<string> _note;
+    private readonly TraceMemory _memory = new();
     private readonly ConcurrencyLimiter _limiter = new(new ConcurrencyLimiterOptions { PermitLimit = Running, QueueLimit = Waiting, QueueProcessingOrder = QueueProcessingOrder.OldestFirst });
 
     private StudioServer(TextEncoder encoder, string model, string[] urls, Action<string> note)
@@ -118,14 +121,51 @@ internal sealed class StudioServer : IAsyncDisposable
             ModelInfo.Write(pipe.Json, _encoder, _model);
             return ValueTask.CompletedTask;
         }));
-        MapPost<TraceRequest>("/trace", (request, context) =>
+        MapPost<TraceRequest>("/trace", async (request, context) =>
         {
-            var trace = TracedText.Run(_encoder, request, context.RequestAborted);
-            return WriteAsync(context, pipe => TraceJson.WriteAsync(pipe, _encoder, _model, request, trace));
+            using TracedText traced = Trace(request, context);
+            var answer = new TraceJson(_encoder, _model, request, traced);
+            await WriteAsync(context, answer.WriteAsync);
+        });
+        MapPost<TraceRequest>("/trace.safetensors", SendTensorsAsync);
+        MapPost<ExperimentRequest>("/experiment", async (request, context) =>
+        {
+            using var experiment = new Experiment(_encoder, request, _memory, context.RequestAborted);
+            await WriteAsync(context, pipe => experiment.WriteAsync(pipe, _model));
+        });
+        MapPost<ExportRequest>("/export", async (request, context) =>
+        {
+            using TracedText traced = Trace(request, context);
+            var page = new ExportedPage(_encoder, _model, request, traced);
+            context.Response.ContentType = "text/html; charset=utf-8";
+            context.Response.Headers.ContentDisposition = "attachment; filename=\"attention.html\"";
+            await page.WriteAsync(context.Response.BodyWriter, _memory, context.RequestAborted);
         });
     }
 
-    private static readonly string[] s_read = ["GET", "HEAD"];
+    private TracedText Trace(TraceRequest request, HttpContext context) =>
+        new(_encoder, TracedToken.Read(_encoder, request.Text, request.Pair, request.SpecialTokens), [], _memory, context.RequestAborted);
+
+    /// <summary>The tensors as a file; it is made on the disk, where a long trace does not hurt.</summary>
+    private async Task SendTensorsAsync(TraceRequest request, HttpContext context)
+    {
+        string path = Path.Combine(Path.GetTempPath(), $"qkv-{Guid.NewGuid():N}.safetensors");
+        try
+        {
+            using (TracedText traced = Trace(request, context))
+            {
+                TensorPart.Find(traced.Trace, request.Tensors);
+                traced.Trace.Save(path, request.Tensors);
+            }
+            context.Response.ContentType = "application/octet-stream";
+            context.Response.Headers.ContentDisposition = "attachment; filename=\"trace.safetensors\"";
+            await context.Response.SendFileAsync(path, context.RequestAborted);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
 
     /// <summary>Work that waits for its turn.</summary>
     private void MapPost<T>(string path, Func<T, HttpContext, Task> answer) where T : class => _application.MapPost(path, async context =>

@@ -42,9 +42,7 @@ internal sealed record TensorPart(string Name, TraceTensor Tensor, int? Head)
         float[] numbers = ArrayPool<float>.Shared.Rent((int)Tensor.Count);
         try
         {
-            WriteShape(pipe);
-            await pipe.WriteDataAsync(Read(numbers));
-            pipe.Json.WriteEndObject();
+            await pipe.WriteTensorAsync(Name, Read(numbers), Shape);
         }
         finally
         {
@@ -60,7 +58,8 @@ internal sealed record TensorPart(string Name, TraceTensor Tensor, int? Head)
         try
         {
             (float least, float most) = Quantise(Read(numbers).Span, bytes);
-            WriteShape(pipe);
+            pipe.Json.WriteStartObject(Name);
+            pipe.Json.WriteShape(Shape);
             pipe.Json.WriteNumber("least"u8, least);
             pipe.Json.WriteNumber("most"u8, most);
             await pipe.WriteDataAsync(bytes.AsMemory(0, Count));
@@ -94,12 +93,6 @@ internal sealed record TensorPart(string Name, TraceTensor Tensor, int? Head)
     {
         Tensor.CopyTo(numbers.AsSpan(0, (int)Tensor.Count));
         return numbers.AsMemory((Head ?? 0) * Count, Count);
-    }
-
-    private void WriteShape(JsonPipe pipe)
-    {
-        pipe.Json.WriteStartObject(Name);
-        pipe.Json.WriteShape(Shape);
     }
 
     private static (string Name, int? Head) Split(string pattern, int heads)

@@ -4,33 +4,60 @@ using Qkv.Text;
 
 namespace Qkv.App.Server;
 
-/// <summary>The answer of <c>POST /trace</c>.</summary>
-internal static class TraceJson
+/// <summary>The answer of <c>POST /trace</c>. What can be refused is refused when it is made, before the first byte.</summary>
+internal sealed class TraceJson
 {
-    private const int TopPredictions = 10;
+    public const int TopPredictions = 10;
 
-    public static async ValueTask WriteAsync(JsonPipe pipe, TextEncoder encoder, string model, TraceRequest request, TracedText traced)
+    private readonly TextEncoder _encoder;
+    private readonly string _model;
+    private readonly TraceRequest _request;
+    private readonly TracedText _traced;
+    private readonly List<TensorPart> _tensors, _maps;
+    private readonly HeadParameters? _parameters;
+
+    /// <exception cref="RequestException">The request names what is not there.</exception>
+    public TraceJson(TextEncoder encoder, string model, TraceRequest request, TracedText traced)
+    {
+        (_encoder, _model, _request, _traced) = (encoder, model, request, traced);
+        (_tensors, _maps) = (TensorPart.Find(traced.Trace, request.Tensors), TensorPart.Find(traced.Trace, request.Maps));
+        _parameters = request.Parameters is { } head ? HeadParameters.Of(encoder, head) : null;
+        Predicted = Positions(encoder, request, traced);
+    }
+
+    /// <summary>The tokens that are guessed; null where the model cannot, or nobody asked.</summary>
+    public int[]? Predicted { get; }
+
+    public async ValueTask WriteAsync(JsonPipe pipe)
+    {
+        pipe.Json.WriteStartObject();
+        await WriteMembersAsync(pipe);
+        if (_parameters != null)
+        {
+            pipe.Json.WritePropertyName("parameters");
+            await _parameters.WriteAsync(pipe);
+        }
+        pipe.Json.WriteEndObject();
+    }
+
+    /// <summary>Everything but the parameters.</summary>
+    public async ValueTask WriteMembersAsync(JsonPipe pipe)
     {
         Utf8JsonWriter json = pipe.Json;
-        // What can be refused is refused before the first byte.
-        List<TensorPart> tensors = TensorPart.Find(traced.Trace, request.Tensors), maps = TensorPart.Find(traced.Trace, request.Maps);
-        int[]? predicted = PredictedPositions(encoder, request, traced);
-
-        json.WriteStartObject();
-        json.WriteString("model", model);
-        json.WriteString("text", request.Text);
-        json.WriteString("pair", request.Pair);
-        WriteTokens(json, traced.Tokens);
+        json.WriteString("model", _model);
+        json.WriteString("text", _request.Text);
+        json.WriteString("pair", _request.Pair);
+        WriteTokens(json, _traced.Tokens);
         json.WriteStartObject("tensors");
-        foreach (TensorPart tensor in tensors) await tensor.WriteAsync(pipe);
+        foreach (TensorPart tensor in _tensors) await tensor.WriteAsync(pipe);
         json.WriteEndObject();
         json.WriteStartObject("maps");
-        foreach (TensorPart map in maps) await map.WriteMapAsync(pipe);
+        foreach (TensorPart map in _maps) await map.WriteMapAsync(pipe);
         json.WriteEndObject();
-        if (request.Facts) WriteFacts(json, encoder, traced);
-        if (predicted != null) WritePredictions(json, encoder, traced, predicted);
-        await WriteEmbeddingAsync(pipe, encoder, traced);
-        json.WriteEndObject();
+        if (_request.Facts) WriteFacts(json);
+        if (Predicted != null) WritePredictions(json, Predicted);
+        float[] embedding = _encoder.Embed(_traced.Trace);
+        await pipe.WriteTensorAsync("embedding", embedding, [embedding.Length]);
     }
 
     private static void WriteTokens(Utf8JsonWriter json, IReadOnlyList<TracedToken> tokens)
@@ -50,23 +77,24 @@ internal static class TraceJson
         json.WriteEndArray();
     }
 
-    private static void WriteOrNull(Utf8JsonWriter json, string name, int? number)
+    public static void WriteOrNull(Utf8JsonWriter json, string name, int? number)
     {
         if (number is { } value) json.WriteNumber(name, value);
         else json.WriteNull(name);
     }
 
-    private static void WriteFacts(Utf8JsonWriter json, TextEncoder encoder, TracedText traced)
+    private void WriteFacts(Utf8JsonWriter json)
     {
-        Vocabulary vocabulary = encoder.Tokenizer.Vocabulary;
-        HeadToken[] tokens = [.. traced.Tokens.Select(token => new HeadToken(
+        Vocabulary vocabulary = _encoder.Tokenizer.Vocabulary;
+        AttentionTrace trace = _traced.Trace;
+        HeadToken[] tokens = [.. _traced.Tokens.Select(token => new HeadToken(
             token.Id, !token.Special ? null : vocabulary.TryGet("[CLS]", out int cls) && token.Id == cls ? Look.Cls : Look.Sep, Punctuation: false))];
         json.WriteStartArray("facts");
-        for (int layer = 0; layer < traced.Trace.Layers; layer++)
-            for (int head = 0; head < traced.Trace.Heads; head++)
+        for (int layer = 0; layer < trace.Layers; layer++)
+            for (int head = 0; head < trace.Heads; head++)
             {
                 var facts = new HeadFacts(layer, head);
-                facts.Add(traced.Trace.WeightsOf(0, layer, head), tokens);
+                facts.Add(trace.WeightsOf(0, layer, head), tokens);
                 json.WriteStartObject();
                 json.WriteNumber("layer", layer);
                 json.WriteNumber("head", head);
@@ -83,7 +111,7 @@ internal static class TraceJson
     }
 
     /// <summary>The tokens to guess; null where the model cannot, or nobody asked.</summary>
-    private static int[]? PredictedPositions(TextEncoder encoder, TraceRequest request, TracedText traced)
+    public static int[]? Positions(TextEncoder encoder, TraceRequest request, TracedText traced)
     {
         foreach (int position in request.Positions)
             if ((uint)position >= (uint)traced.Tokens.Count) throw RequestException.Invalid($"There is no token {position}; the text has 0 … {traced.Tokens.Count - 1}.");
@@ -92,14 +120,14 @@ internal static class TraceJson
         return positions.Length > 0 || request.Predictions == true ? positions : null;
     }
 
-    private static void WritePredictions(Utf8JsonWriter json, TextEncoder encoder, TracedText traced, int[] positions)
+    private void WritePredictions(Utf8JsonWriter json, int[] positions)
     {
         json.WriteStartArray("predictions");
         foreach (int position in positions)
         {
             json.WriteStartObject();
             json.WriteNumber("position", position);
-            WriteTop(json, "top", encoder.Predict(traced.Trace, position, TopPredictions));
+            WriteTop(json, "top", _encoder.Predict(_traced.Trace, position, TopPredictions));
             json.WriteEndObject();
         }
         json.WriteEndArray();
@@ -117,14 +145,5 @@ internal static class TraceJson
             json.WriteEndObject();
         }
         json.WriteEndArray();
-    }
-
-    private static async ValueTask WriteEmbeddingAsync(JsonPipe pipe, TextEncoder encoder, TracedText traced)
-    {
-        float[] embedding = encoder.Embed(traced.Trace);
-        pipe.Json.WriteStartObject("embedding");
-        pipe.Json.WriteShape([embedding.Length]);
-        await pipe.WriteDataAsync(embedding.AsMemory());
-        pipe.Json.WriteEndObject();
     }
 }

@@ -19,9 +19,12 @@ internal sealed record TracedToken(int Id, string Token, int Segment, int? Seque
         Encoding encoding = encoder.Tokenizer.Encode(text, pair, new EncodeOptions { AddSpecialTokens = addSpecialTokens, WholeText = false });
         if (!encoding.SequenceIds.Any(sequence => sequence is not null)) throw RequestException.Invalid("The text has no tokens; give it at least one visible character.");
         CheckLength(encoder, encoding.Length);
-        return [.. Enumerable.Range(0, encoding.Length).Select(i => new TracedToken(
-            encoding.Ids[i], encoding.Tokens[i], encoding.TypeIds[i], encoding.SequenceIds[i], encoding.SequenceIds[i] is null ? null : encoding.Offsets[i]))];
+        return Of(encoding);
     }
+
+    public static List<TracedToken> Of(Encoding encoding) =>
+        [.. Enumerable.Range(0, encoding.Length).Select(i => new TracedToken(
+            encoding.Ids[i], encoding.Tokens[i], encoding.TypeIds[i], encoding.SequenceIds[i], encoding.SequenceIds[i] is null ? null : encoding.Offsets[i]))];
 
     /// <exception cref="RequestException">There are more tokens than the model reads.</exception>
     public static void CheckLength(TextEncoder encoder, int tokens)
