@@ -79,6 +79,16 @@ internal sealed unsafe class PackedMatrix
         if (!bias.IsEmpty) SetBias(map, bias);
     }
 
+    /// <summary>Row <paramref name="row"/> of a joined map's W (columns, K), as it was before packing; of a map that is no table.</summary>
+    public void Read(int map, int row, Span<float> numbers) // (K)
+    {
+        float* panel = _panels!.Pointer + ((nint)map * PanelsPerMap + row / MatMulTile.PanelWidth) * Inner * MatMulTile.PanelWidth;
+        for (int i = 0; i < Inner; i++) numbers[i] = panel[(nint)i * MatMulTile.PanelWidth + row % MatMulTile.PanelWidth];
+    }
+
+    /// <summary>The bias of a joined map (columns).</summary>
+    public ReadOnlySpan<float> Bias(int map) => _bias.Span.Slice(map * PanelsPerMap * MatMulTile.PanelWidth, Columns);
+
     /// <summary>Transposes rows (count ≤ 32, inner), <paramref name="stride"/> apart, into a panel (inner, 32), with zeros beside the last row.</summary>
     public static void Pack(float* rows, nint stride, int count, int inner, float* panel)
     {
