@@ -29,6 +29,7 @@ internal sealed partial class ExportedPage
         (_encoder, _model, _request, _tokens) = (encoder, model, request, traced.Tokens.Count);
         _chosen = request.Parameters ?? new HeadName { Layer = encoder.Config.Layers - 1, Head = 0 };
         HeadParameters.Of(encoder, _chosen);
+        foreach (ExperimentRequest experiment in request.Experiments) Experiment.Check(encoder, experiment, traced.Trace);
         _trace = new TraceJson(encoder, model, request with
         {
             Tensors = ["embeddings", "embeddings.word", "embeddings.position", "embeddings.segment", "layers.*.queries", "layers.*.keys", "layers.*.values", "layers.*.output"],
