@@ -16,6 +16,7 @@ internal sealed record PeerCase(string Model, string Precision, string Size)
     public static readonly PeerCase[] All =
     [
         .. PeerModel.All.SelectMany(model => s_float32Sizes.Select(size => new PeerCase(model.Name, "float32", size))),
+        new("bert-base", "bfloat16", "1x16"),
         .. new[] { "512", "2048", "8192" }.Select(length => new PeerCase(Attention, "float32", length)),
     ];
 

@@ -82,11 +82,13 @@ internal static class PeersBenchmark
             foreach (IGrouping<string, PeerCase> precision in cases.GroupBy(each => each.Precision))
             {
                 using var peer = new OnnxPeer(model?.Graph(precision.First().PeerPrecision) ?? PeerModel.Data("attention.f32.onnx"), threads);
-                Encoder? encoder = model == null ? null : Model.Load(model.Directory(), threads).Encoder;
+                Encoder? encoder = model == null ? null : Model.Load(model.Directory(), threads, PrecisionOf(precision.Key)).Encoder;
                 foreach (PeerCase each in precision)
                     yield return encoder == null ? Attention(each, peer, threads, options.Pairs) : Encoding(each, encoder, peer, options.Pairs);
             }
     }
+
+    private static Precision PrecisionOf(string name) => Enum.Parse<Precision>(name, ignoreCase: true);
 
     private static PeerRow Encoding(PeerCase row, Encoder encoder, OnnxPeer peer, int pairs)
     {
