@@ -26,6 +26,7 @@ internal static class EvaluateCommand
 
     private static int Run(Invocation invocation, string input, MaskedLanguageOptions options, ulong seed, int windows)
     {
+        invocation.NeedFloat32("evaluate mlm");
         Tokenizer tokenizer = invocation.LoadTokenizer();
         var model = new TrainableModel(invocation.ModelDirectory, invocation.Threads ?? Environment.ProcessorCount);
         int[] stream = TextCorpus.Read(input, tokenizer, tokenizer.Vocabulary.IdOf("[SEP]")).Tokens;

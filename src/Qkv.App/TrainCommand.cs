@@ -59,6 +59,7 @@ internal static class TrainCommand
 
     private static int Run(Invocation invocation, MaskedLanguageRun run)
     {
+        invocation.NeedFloat32("train");
         using RunDirectory directory = RunDirectory.Open(run.Output, target =>
         {
             if (run.Vocabulary != null) NewModel.Write(target, run.Vocabulary, run.Shape, run.Options.Seed);
