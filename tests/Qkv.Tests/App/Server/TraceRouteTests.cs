@@ -161,6 +161,18 @@ public sealed class TraceRouteTests(RunningServer server) : IClassFixture<Runnin
     }
 
     [Fact]
+    public async Task Parameters_are_shown_as_they_are_multiplied()
+    {
+        TextEncoder encoder = TextEncoder.Load(Command.Bundled, new TextEncoderOptions { Precision = Qkv.Kernels.Precision.BFloat16 });
+        await using StudioServer other = await StudioServer.StartAsync(encoder, "half", ["http://127.0.0.1:0"], _ => { });
+        using var client = new HttpClient { BaseAddress = new Uri(other.Addresses.Single()) };
+        var request = new { text = Fish, parameters = new { layer = 0, head = 1 } };
+        JsonElement half = (await RunningServer.PostAsync(client, "/trace", request)).GetProperty("parameters").GetProperty("key").GetProperty("weight");
+        JsonElement whole = (await server.PostAsync("/trace", request)).GetProperty("parameters").GetProperty("key").GetProperty("weight");
+        Bits.Equal([.. RunningServer.Floats(whole).Select(number => BitConverter.UInt32BitsToSingle((uint)Qkv.Kernels.BFloat16Panel.Round(number) << 16))], RunningServer.Floats(half));
+    }
+
+    [Fact]
     public async Task Tensors_come_as_a_file_too()
     {
         using HttpResponseMessage response = await server.SendAsync("/trace.safetensors", JsonSerializer.Serialize(new { text = Fish, tensors = (string[])["layers.0.*"] }));
