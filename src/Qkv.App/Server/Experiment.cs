@@ -33,6 +33,20 @@ internal sealed class Experiment : IDisposable
         }
     }
 
+    /// <summary>Refuses early what <see cref="WriteAsync"/> would, without running anything.</summary>
+    /// <param name="encoder">The model.</param>
+    /// <param name="request">The experiment.</param>
+    /// <param name="like">Any trace of the model: its tensors have the same names.</param>
+    /// <exception cref="RequestException">The request makes no sense.</exception>
+    public static void Check(TextEncoder encoder, ExperimentRequest request, AttentionTrace like)
+    {
+        var text = new EditedText(encoder, TracedToken.Read(encoder, request.Text, request.Pair, request.SpecialTokens)).Apply(request.Base);
+        TraceJson.CheckPositions(request, text.Tokens.Count);
+        _ = text.Apply(request.Interventions).Interventions;
+        TensorPart.Find(like, [.. request.Tensors, .. request.Maps]);
+        if (request.Parameters is { } head) HeadParameters.Of(encoder, head);
+    }
+
     public void Dispose()
     {
         _before.Dispose();

@@ -29,6 +29,7 @@ internal sealed partial class ExportedPage
         (_encoder, _model, _request, _tokens) = (encoder, model, request, traced.Tokens.Count);
         _chosen = request.Parameters ?? new HeadName { Layer = encoder.Config.Layers - 1, Head = 0 };
         HeadParameters.Of(encoder, _chosen);
+        foreach (ExperimentRequest experiment in request.Experiments) Experiment.Check(encoder, experiment, traced.Trace);
         _trace = new TraceJson(encoder, model, request with
         {
             Tensors = ["embeddings", "embeddings.word", "embeddings.position", "embeddings.segment", "layers.*.queries", "layers.*.keys", "layers.*.values", "layers.*.output"],
@@ -44,14 +45,14 @@ internal sealed partial class ExportedPage
     /// <param name="cancellation">Ends the writing.</param>
     public async Task WriteAsync(PipeWriter pipe, TraceMemory? memory, CancellationToken cancellation)
     {
-        (string before, string after) = s_page.Value;
-        pipe.Write(System.Text.Encoding.UTF8.GetBytes(before));
+        (byte[] before, byte[] after) = s_page.Value;
+        pipe.Write(before);
         using (var json = new JsonPipe(pipe, cancellation))
         {
             await WriteDataAsync(json, memory, cancellation);
             await json.FlushAsync();
         }
-        pipe.Write(System.Text.Encoding.UTF8.GetBytes(after));
+        pipe.Write(after);
         await pipe.FlushAsync(cancellation);
     }
 
@@ -104,7 +105,11 @@ internal sealed partial class ExportedPage
     private static long Base64(long numbers) => numbers * sizeof(float) * 4 / 3;
 
     // The page around the data, made once.
-    private static readonly Lazy<(string Before, string After)> s_page = new(() => Build(PageFiles.All.Values.ToDictionary(file => file.Path, file => file.Text)));
+    private static readonly Lazy<(byte[] Before, byte[] After)> s_page = new(() =>
+    {
+        (string before, string after) = Build(PageFiles.All.Values.ToDictionary(file => file.Path, file => file.Text));
+        return (System.Text.Encoding.UTF8.GetBytes(before), System.Text.Encoding.UTF8.GetBytes(after));
+    });
 
     /// <summary>The page before and after its data.</summary>
     /// <param name="files">Path → text; <c>/index.html</c> names one style sheet and one module.</param>

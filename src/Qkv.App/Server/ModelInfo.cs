@@ -31,6 +31,7 @@ internal static class ModelInfo
         json.WriteStartObject("special_tokens");
         foreach (string token in encoder.Tokenizer.SpecialTokens) json.WriteString(token.Trim('[', ']', '<', '>').ToLowerInvariant(), token);
         json.WriteEndObject();
+        json.WriteString("precision", encoder.Model.Precision.ToString().ToLowerInvariant());
         json.WriteNumber("threads", encoder.Model.Encoder.Threads);
         json.WriteNumber("simd", (int)SimdSupport.Level);
         json.WriteString("version", typeof(ModelInfo).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion);

@@ -37,8 +37,10 @@ internal static partial class ModuleBundle
             string name = declaration.Groups["name"].Value;
             if (!names.TryAdd(name, path)) throw new InvalidOperationException($"{path} declares {name}, and {names[name]} does too.");
         }
+        source = source.Trim();
+        if (source.Length == 0) return;
         // A closing tag in a string would end the script.
-        script.Append(source.Replace("</script", "<\\/script", StringComparison.OrdinalIgnoreCase).Replace("<!--", "<\\!--", StringComparison.Ordinal).Trim()).Append('\n');
+        script.Append(source.Replace("</script", "<\\/script", StringComparison.OrdinalIgnoreCase).Replace("<!--", "<\\!--", StringComparison.Ordinal)).Append('\n');
     }
 
     [GeneratedRegex("""^import\s*(?:\{(?<names>[^}]*)\}\s*from\s*)?['"](?<path>\.{1,2}/[^'"]+)['"][ \t]*;?[ \t]*$""", RegexOptions.Multiline)]

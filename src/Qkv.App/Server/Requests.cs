@@ -29,6 +29,19 @@ internal record TraceRequest
 
     /// <summary>Further tokens to guess.</summary>
     public int[] Positions { get; init; } = [];
+
+    /// <summary>What JSON's types do not say.</summary>
+    /// <exception cref="RequestException">A list has null in it.</exception>
+    public virtual void Check()
+    {
+        CheckItems("tensors", Tensors);
+        CheckItems("maps", Maps);
+    }
+
+    protected static void CheckItems(string name, IEnumerable<object?> items)
+    {
+        if (items.Contains(null)) throw RequestException.Invalid($"'{name}' must not have null in it.");
+    }
 }
 
 /// <summary>What <c>POST /experiment</c> takes: what to trace, and what to do otherwise.</summary>
@@ -38,6 +51,13 @@ internal sealed record ExperimentRequest : TraceRequest
 
     /// <summary>What is done otherwise on both sides.</summary>
     public InterventionRequest[] Base { get; init; } = [];
+
+    public override void Check()
+    {
+        base.Check();
+        CheckItems("interventions", Interventions);
+        CheckItems("base", Base);
+    }
 }
 
 /// <summary>One thing to do otherwise; which members it needs depends on its kind.</summary>
@@ -69,6 +89,13 @@ internal sealed record ExportRequest : TraceRequest
 
     /// <summary>What the page remembers of itself: handed back as it is.</summary>
     public JsonElement? View { get; init; }
+
+    public override void Check()
+    {
+        base.Check();
+        CheckItems("experiments", Experiments);
+        foreach (ExperimentRequest experiment in Experiments) experiment.Check();
+    }
 }
 
 internal sealed record HeadName
@@ -98,11 +125,13 @@ internal static class RequestJson
     }
 
     /// <exception cref="RequestException">The body is not what the route takes.</exception>
-    public static async Task<T> ReadAsync<T>(Stream body, CancellationToken cancellation) where T : class
+    public static T Read<T>(ReadOnlySpan<byte> body) where T : TraceRequest
     {
         try
         {
-            return await JsonSerializer.DeserializeAsync<T>(body, s_options, cancellation) ?? throw RequestException.Invalid("The request must be a JSON object, but is null.");
+            T request = JsonSerializer.Deserialize<T>(body, s_options) ?? throw RequestException.Invalid("The request must be a JSON object, but is null.");
+            request.Check();
+            return request;
         }
         catch (JsonException e)
         {

@@ -1,5 +1,6 @@
 using System.Threading.RateLimiting;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -19,6 +20,9 @@ internal sealed class StudioServer : IAsyncDisposable
 
     /// <summary>The longest request, in bytes: far more than any text that a model reads.</summary>
     public const int MaxRequest = 1 << 20;
+
+    // What is longer is still read up to here and thrown away: who is cut off while sending never sees the answer.
+    private const int MaxDrained = 1 << 26;
 
     // One answer is computed while another is being sent. Each trace may use the whole thread team, so more at once would only take memory.
     private const int Running = 2;
@@ -40,7 +44,7 @@ internal sealed class StudioServer : IAsyncDisposable
         builder.WebHost.UseKestrelCore().UseUrls(urls).ConfigureKestrel(options =>
         {
             options.AddServerHeader = false;
-            options.Limits.MaxRequestBodySize = MaxRequest;
+            options.Limits.MaxRequestBodySize = MaxDrained;
         });
         builder.Services.AddRoutingCore();
         _application = builder.Build();
@@ -168,10 +172,10 @@ internal sealed class StudioServer : IAsyncDisposable
     }
 
     /// <summary>Work that waits for its turn.</summary>
-    private void MapPost<T>(string path, Func<T, HttpContext, Task> answer) where T : class => _application.MapPost(path, async context =>
+    private void MapPost<T>(string path, Func<T, HttpContext, Task> answer) where T : TraceRequest => _application.MapPost(path, async context =>
     {
         if (!context.Request.HasJsonContentType()) throw new RequestException(StatusCodes.Status415UnsupportedMediaType, "validation", "The request must be of type application/json.");
-        T request = await RequestJson.ReadAsync<T>(context.Request.Body, context.RequestAborted);
+        T request = RequestJson.Read<T>(await ReadBodyAsync(context));
         using RateLimitLease lease = await _limiter.AcquireAsync(1, context.RequestAborted);
         if (!lease.IsAcquired)
         {
@@ -180,6 +184,18 @@ internal sealed class StudioServer : IAsyncDisposable
         }
         await answer(request, context);
     });
+
+    private static async Task<byte[]> ReadBodyAsync(HttpContext context)
+    {
+        using var body = new MemoryStream();
+        var part = new byte[1 << 14];
+        long length = 0;
+        for (int count; (count = await context.Request.Body.ReadAsync(part, context.RequestAborted)) > 0; length += count)
+            if (length + count <= MaxRequest) body.Write(part, 0, count);
+        return length <= MaxRequest ? body.ToArray() : throw TooLarge;
+    }
+
+    private static RequestException TooLarge => RequestException.TooLarge($"A request may have at most {MaxRequest:N0} bytes.");
 
     /// <summary>Around every answer: headers, the guard, and what goes wrong as one sentence.</summary>
     private async Task AnswerAsync(HttpContext context, RequestDelegate next, RequestGuard guard)
@@ -192,9 +208,10 @@ internal sealed class StudioServer : IAsyncDisposable
             if (!context.Response.HasStarted && context.Response.StatusCode is StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed)
                 throw new RequestException(context.Response.StatusCode, "not_found", $"There is no {context.Request.Method} {context.Request.Path}.");
         }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception e) when (e is OperationCanceledException or ConnectionResetException || (e is IOException && context.RequestAborted.IsCancellationRequested))
         {
             // The client has left; nobody reads an answer.
+            context.Abort();
         }
         catch (RequestException e)
         {
@@ -202,7 +219,7 @@ internal sealed class StudioServer : IAsyncDisposable
         }
         catch (BadHttpRequestException e) when (e.StatusCode == StatusCodes.Status413PayloadTooLarge)
         {
-            await FailAsync(context, e.StatusCode, "too_large", $"A request may have at most {MaxRequest:N0} bytes.");
+            await FailAsync(context, TooLarge.Status, TooLarge.Kind, TooLarge.Message);
         }
         catch (BadHttpRequestException e)
         {

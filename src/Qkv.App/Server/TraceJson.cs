@@ -113,11 +113,17 @@ internal sealed class TraceJson
     /// <summary>The tokens to guess; null where the model cannot, or nobody asked.</summary>
     public static int[]? Positions(TextEncoder encoder, TraceRequest request, TracedText traced)
     {
-        foreach (int position in request.Positions)
-            if ((uint)position >= (uint)traced.Tokens.Count) throw RequestException.Invalid($"There is no token {position}; the text has 0 … {traced.Tokens.Count - 1}.");
+        CheckPositions(request, traced.Tokens.Count);
         if (encoder.Model.Heads.MaskedLanguage == null || request.Predictions == false) return null;
         int[] positions = [.. Enumerable.Range(0, traced.Tokens.Count).Where(i => traced.Tokens[i].Id == encoder.Tokenizer.MaskId || request.Positions.Contains(i))];
         return positions.Length > 0 || request.Predictions == true ? positions : null;
+    }
+
+    /// <exception cref="RequestException">A position is not there.</exception>
+    public static void CheckPositions(TraceRequest request, int tokens)
+    {
+        foreach (int position in request.Positions)
+            if ((uint)position >= (uint)tokens) throw RequestException.Invalid($"There is no token {position}; the text has 0 … {tokens - 1}.");
     }
 
     private void WritePredictions(Utf8JsonWriter json, int[] positions)

@@ -20,8 +20,7 @@ internal sealed class TextCorpus
     /// <exception cref="InvalidDataException">A line is not valid UTF-8, or there is no text; names file and line.</exception>
     public static TextCorpus Read(string path, Tokenizer tokenizer, int separator)
     {
-        using Stream file = File.OpenRead(path);
-        using Stream plain = path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? new GZipStream(file, CompressionMode.Decompress) : file;
+        using Stream plain = Open(path);
         using var reader = new StreamReader(plain, new UTF8Encoding(false, throwOnInvalidBytes: true));
         var ids = new ArrayBufferWriter<int>(1 << 20);
         int line = 0;
@@ -41,6 +40,13 @@ internal sealed class TextCorpus
         if (ids.WrittenCount == 0) throw new InvalidDataException($"{path} holds no text.");
         if (ids.WrittenSpan[^1] != separator) Write(ids, separator);
         return new TextCorpus(ids.WrittenSpan.ToArray());
+    }
+
+    /// <summary>The bytes of a file, unpacked where its name ends in .gz.</summary>
+    public static Stream Open(string path)
+    {
+        FileStream file = File.OpenRead(path);
+        return path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? new GZipStream(file, CompressionMode.Decompress) : file;
     }
 
     private static void Write(ArrayBufferWriter<int> ids, int id)
