@@ -18,15 +18,13 @@ internal sealed record TaskRun
 
     public required int? Length { get; init; }
 
-    public required int Epochs { get; init; }
-
     public required ExampleOptions Examples { get; init; }
 
     public required TrainerOptions Options { get; init; }
 
     /// <summary>What must be the same for a run to go on with the same bits.</summary>
-    public string Fingerprint(long? steps, int rows, long tokens) => string.Create(CultureInfo.InvariantCulture,
-        $"{Kind} rows={rows} tokens={tokens} length={Length} batch={Examples.BatchTokens} smoothing={Examples.Smoothing} rate={Options.Schedule.Peak}:{Options.Schedule.WarmUp}:{Options.LayerDecay} steps={steps} seed={Options.Seed}");
+    public string Fingerprint(int rows, long tokens, int validationRows) => string.Create(CultureInfo.InvariantCulture,
+        $"{Kind} rows={rows} tokens={tokens} valid={validationRows} length={Length} batch={Examples.BatchTokens} smoothing={Examples.Smoothing} {Options.Fingerprint}");
 }
 
 /// <summary>A file of labelled rows, and which columns are meant.</summary>
