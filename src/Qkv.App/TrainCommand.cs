@@ -15,6 +15,7 @@ internal static class TrainCommand
         var input = new Option<string>("--input") { Description = "Text to learn from: UTF-8, documents separated by blank lines; .gz is unpacked.", HelpName = "FILE", Required = true };
         var training = new TrainingOptions(new TrainingDefaults { WarmUp = 0.03, BatchTokens = 4096, EvaluateEvery = 500 });
         var vocabulary = Options.Text("--vocabulary", "FILE", "Start from nothing, with this vocab.txt (default: go on from --model).");
+        Option<bool> cased = Options.Flag("--no-lower-case", "The vocabulary has capitals: a new model keeps them.");
         Option<int?> layers = Options.Number("--layers", 1, "Layers of a new model (default: 4).");
         Option<int?> hidden = Options.Number("--hidden", 1, "Features of a new model (default: 256).");
         Option<int?> heads = Options.Number("--heads", 1, "Attention heads of a new model (default: 4).");
@@ -22,7 +23,7 @@ internal static class TrainCommand
         Option<int?> length = Options.Number("--length", 3, "Tokens of a window (default: 128).");
         Option<WindowPhase[]?> curriculum = Curriculum("--curriculum");
         Option<double?> maskRate = Options.Real("--mask-rate", 0.01, 0.9, "The share of tokens to be guessed (default: 0.15).");
-        var mlm = new Command("mlm", "Trains a masked language model on text.") { input, vocabulary, layers, hidden, heads, intermediate, length, curriculum, maskRate };
+        var mlm = new Command("mlm", "Trains a masked language model on text.") { input, vocabulary, cased, layers, hidden, heads, intermediate, length, curriculum, maskRate };
         training.AddTo(mlm);
         common.Run(mlm, (invocation, result) => Run(invocation, new MaskedLanguageRun
         {
@@ -30,6 +31,7 @@ internal static class TrainCommand
             Validation = result.GetValue(training.Validation),
             Output = result.GetRequiredValue(training.Output),
             Vocabulary = result.GetValue(vocabulary),
+            LowerCase = !result.GetValue(cased),
             Shape = new ModelShape(result.GetValue(layers) ?? 4, result.GetValue(hidden) ?? 256, result.GetValue(heads) ?? 4, result.GetValue(intermediate) ?? 1024),
             Windows = new MaskedLanguageOptions(result.GetValue(length) ?? 128, training.BatchTokens(result), result.GetValue(maskRate) ?? 0.15)
             {
@@ -37,14 +39,14 @@ internal static class TrainCommand
             },
             Options = training.Read(result),
         }));
-        return new Command("train", "Trains a model.") { mlm, TrainTaskCommand.Create(common, TaskKind.Texts), TrainTaskCommand.Create(common, TaskKind.Tokens) };
+        return new Command("train", "Trains a model.") { mlm, TrainTaskCommand.Create(common, TaskKind.Texts), TrainTaskCommand.Create(common, TaskKind.Tokens), TrainVocabularyCommand.Create(common) };
     }
 
     private static int Run(Invocation invocation, MaskedLanguageRun run)
     {
         using RunDirectory directory = RunDirectory.Open(run.Output, target =>
         {
-            if (run.Vocabulary != null) NewModel.Write(target, run.Vocabulary, run.Shape, run.Options.Seed);
+            if (run.Vocabulary != null) NewModel.Write(target, run.Vocabulary, run.Shape, run.Options.Seed, run.LowerCase);
             else CopyModel(invocation.ModelDirectory, target);
         });
         var model = new TrainableModel(directory.Working, invocation.Threads ?? Environment.ProcessorCount);

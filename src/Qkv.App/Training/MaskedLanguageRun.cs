@@ -14,6 +14,8 @@ internal sealed record MaskedLanguageRun
 
     public required string? Vocabulary { get; init; }
 
+    public required bool LowerCase { get; init; }
+
     public required ModelShape Shape { get; init; }
 
     public required MaskedLanguageOptions Windows { get; init; }

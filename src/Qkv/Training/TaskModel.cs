@@ -21,15 +21,16 @@ internal static class TaskModel
     /// <param name="target">A directory that exists and is empty.</param>
     /// <param name="kind">Whether a label is of a text or of a token.</param>
     /// <param name="labels">The labels by their number.</param>
+    /// <param name="problem">The problem type, where the label is of a text.</param>
     /// <param name="seed">Where the random numbers start.</param>
     /// <exception cref="InvalidDataException">The source is damaged.</exception>
-    public static void Write(string source, string target, ClassifierKind kind, IReadOnlyList<string> labels, ulong seed)
+    public static void Write(string source, string target, ClassifierKind kind, IReadOnlyList<string> labels, string? problem, ulong seed)
     {
         bool pools = kind == ClassifierKind.Sequence;
         var model = new TrainableModel(source, 1);
         foreach (string name in TokenizerFiles)
             if (File.Exists(Path.Combine(source, name))) File.Copy(Path.Combine(source, name), Path.Combine(target, name));
-        WriteConfig(source, target, pools ? "BertForSequenceClassification" : "BertForTokenClassification", labels);
+        WriteConfig(source, target, pools ? "BertForSequenceClassification" : "BertForTokenClassification", labels, problem);
 
         int c = model.Config.HiddenSize;
         var random = new RandomStream(seed);
@@ -53,7 +54,7 @@ internal static class TaskModel
     }
 
     /// <summary>The source's config.json with the task's own fields.</summary>
-    private static void WriteConfig(string source, string target, string architecture, IReadOnlyList<string> labels)
+    private static void WriteConfig(string source, string target, string architecture, IReadOnlyList<string> labels, string? problem)
     {
         HashSet<string> replaced = ["architectures", "id2label", "label2id", "num_labels", "problem_type", "torch_dtype", "dtype"];
         using JsonDocument config = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(source, "config.json")));
@@ -70,7 +71,7 @@ internal static class TaskModel
         json.WriteStartObject("label2id");
         for (int i = 0; i < labels.Count; i++) json.WriteNumber(labels[i], i);
         json.WriteEndObject();
-        if (architecture.EndsWith("ForSequenceClassification", StringComparison.Ordinal)) json.WriteString("problem_type", "single_label_classification");
+        if (problem != null) json.WriteString("problem_type", problem);
         json.WriteString("torch_dtype", "float32");
         json.WriteEndObject();
     }
