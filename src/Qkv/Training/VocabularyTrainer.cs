@@ -32,20 +32,20 @@ internal sealed class VocabularyTrainer
     /// <param name="words">Words and how often each occurs.</param>
     /// <param name="size">Tokens at most.</param>
     /// <param name="leastCount">Characters and pairs that occur less often are left out.</param>
-    /// <param name="progress">Called with the tokens found so far.</param>
-    public static IReadOnlyList<string> Train(IReadOnlyDictionary<string, long> words, int size, long leastCount, Action<int>? progress = null)
+    /// <param name="coverage">The part of the text that single characters must spell (0 … 1): the rarest beyond it are left out.</param>
+    public static IReadOnlyList<string> Train(IReadOnlyDictionary<string, long> words, int size, long leastCount, double coverage = 1)
     {
         var trainer = new VocabularyTrainer(size, leastCount);
         // The order of a dictionary is that of the text; sorted, texts with the same words give the same vocabulary.
         KeyValuePair<string, long>[] sorted = [.. words.OrderBy(word => word.Key, StringComparer.Ordinal)];
-        trainer.AddCharacters(sorted);
+        trainer.AddCharacters(sorted, coverage);
         foreach ((string word, long times) in sorted) trainer.AddWord(word, times);
-        trainer.Merge(progress);
+        trainer.Merge();
         return trainer._tokens;
     }
 
     /// <summary>A character that is ever part of a longer word gets both of its forms, so that it can stand anywhere in the next text.</summary>
-    private void AddCharacters(KeyValuePair<string, long>[] words)
+    private void AddCharacters(KeyValuePair<string, long>[] words, double coverage)
     {
         var characters = new Dictionary<Rune, (long Times, bool Joined)>();
         foreach ((string word, long times) in words)
@@ -54,11 +54,13 @@ internal sealed class VocabularyTrainer
                 (long before, bool joined) = characters.GetValueOrDefault(character);
                 characters[character] = (before + times, joined || word.Length > character.Utf16SequenceLength);
             }
+        double rest = coverage * characters.Values.Sum(count => count.Times);
         foreach ((Rune character, (long times, bool joined)) in characters.OrderByDescending(entry => entry.Value.Times).ThenBy(entry => entry.Key.Value))
         {
-            if (times < _leastCount || _tokens.Count + (joined ? 2 : 1) > _size) break;
+            if (rest <= 0 || times < _leastCount || _tokens.Count + (joined ? 2 : 1) > _size) break;
             Add(character.ToString());
             if (joined) Add(Continuation + character);
+            rest -= times;
         }
     }
 
@@ -94,7 +96,7 @@ internal sealed class VocabularyTrainer
         for (int i = start + 1; i < _pieces.Count; i++) Count((_pieces[i - 1], _pieces[i]), times, index);
     }
 
-    private void Merge(Action<int>? progress)
+    private void Merge()
     {
         foreach (((int Left, int Right) key, Pair pair) in _pairs) Enqueue(key, pair);
         var changed = new HashSet<(int Left, int Right)>();
@@ -113,7 +115,6 @@ internal sealed class VocabularyTrainer
             pair.Words = []; // none is left
             pair.Count = 0;
             foreach ((int Left, int Right) key in changed) Enqueue(key, _pairs[key]);
-            progress?.Invoke(_tokens.Count);
         }
     }
 

@@ -24,6 +24,14 @@ public class VocabularyTrainerTests
     }
 
     [Fact]
+    public void Characters_beyond_the_coverage_are_left_out()
+    {
+        var words = new Dictionary<string, long> { ["我"] = 90, ["想"] = 6, ["吃"] = 4 };
+        Assert.Equal(["我", "想"], VocabularyTrainer.Train(words, 100, 1, coverage: 0.95).Skip(5));
+        Assert.Equal(["我"], VocabularyTrainer.Train(words, 100, 1, coverage: 0.9).Skip(5));
+    }
+
+    [Fact]
     public void Merging_equals_counting_everything_anew_each_time()
     {
         var random = new Random(3);
@@ -64,7 +72,7 @@ public class VocabularyTrainerTests
         using (var file = new StreamWriter(new GZipStream(File.Create(directory.File("a.txt.gz")), CompressionLevel.Fastest)))
             foreach (string line in lines.Where((_, i) => i % 5 != 0)) file.WriteLine(line);
         string more = directory.Write("b.txt", string.Join('\n', lines.Where((_, i) => i % 5 == 1)));
-        string[] arguments = ["train", "vocabulary", "--input", directory.File("a.txt.gz"), more, "--size", "600", "--min-count", "1", "--output"];
+        string[] arguments = ["train", "vocabulary", "--input", directory.File("a.txt.gz"), more, "--size", "600", "--min-count", "1", "--character-coverage", "1", "--output"];
         Command.Succeeds([.. arguments, directory.File("vocab.txt")]);
         Command.Succeeds([.. arguments, directory.File("again.txt")]);
         Assert.Equal(File.ReadAllBytes(directory.File("vocab.txt")), File.ReadAllBytes(directory.File("again.txt")));
