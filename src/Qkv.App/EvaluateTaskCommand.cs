@@ -66,7 +66,7 @@ internal static class EvaluateTaskCommand
                 MultiLabelScore score = found.MultiLabel();
                 return [("accuracy", score.Accuracy), ("micro_f1", score.MicroF1), ("macro_f1", score.MacroF1), ("loss", found.Loss), (Texts, score.Count)];
             case SequenceLossKind.Regression:
-                return [("spearman", Correlation.Spearman(found.Targets, found.Logits)), ("pearson", Correlation.Pearson(found.Targets, found.Logits)), ("mse", found.Loss), (Texts, found.Examples.Count)];
+                return [("spearman", found.Spearman), ("pearson", found.Pearson), ("mse", found.Loss), (Texts, found.Examples.Count)];
             default:
                 Confusion confusion = found.Confusion();
                 return [("accuracy", confusion.Accuracy), ("macro_f1", confusion.MacroF1), ("loss", found.Loss), (Texts, confusion.Count)];

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using Qkv.App.Training;
-using Qkv.Parameters;
 using Qkv.Text;
 using Qkv.Training;
 
@@ -39,15 +38,16 @@ internal static class TrainCommand
             },
             Options = training.Read(result),
         }));
-        return new Command("train", "Trains a model.") { mlm, TrainTaskCommand.Create(common, TaskKind.Texts), TrainTaskCommand.Create(common, TaskKind.Tokens), TrainVocabularyCommand.Create(common) };
+        return new Command("train", "Trains a model.") { mlm, TrainTaskCommand.Create(common, TaskKind.Texts), TrainTaskCommand.Create(common, TaskKind.Tokens), TrainEmbedCommand.Create(common), TrainVocabularyCommand.Create(common) };
     }
 
     private static int Run(Invocation invocation, MaskedLanguageRun run)
     {
+        invocation.NeedFloat32("train");
         using RunDirectory directory = RunDirectory.Open(run.Output, target =>
         {
             if (run.Vocabulary != null) NewModel.Write(target, run.Vocabulary, run.Shape, run.Options.Seed, run.LowerCase);
-            else CopyModel(invocation.ModelDirectory, target);
+            else TaskModel.Copy(invocation.ModelDirectory, target);
         });
         var model = new TrainableModel(directory.Working, invocation.Threads ?? Environment.ProcessorCount);
         Tokenizer tokenizer = Tokenizer.Load(directory.Working);
@@ -84,12 +84,4 @@ internal static class TrainCommand
             return [.. phases];
         },
     };
-
-    private static void CopyModel(string source, string target)
-    {
-        _ = EncoderConfig.Load(source);
-        foreach (string name in TaskModel.TokenizerFiles.Prepend("config.json"))
-            if (File.Exists(Path.Combine(source, name))) File.Copy(Path.Combine(source, name), Path.Combine(target, name));
-        new TrainableModel(source, 1).Save(Path.Combine(target, "model.safetensors"));
-    }
 }

@@ -56,6 +56,7 @@ internal static class TrainTaskCommand
 
     private static int Run(Invocation invocation, TaskRun run)
     {
+        invocation.NeedFloat32("train");
         // Everything that can be wrong with the data is found before the directory appears.
         List<LabelledRow> rows = run.Input.Read(), validationRows = run.Validation?.Read() ?? [];
         Tokenizer tokenizer = invocation.LoadTokenizer();

@@ -7,6 +7,8 @@ namespace Qkv.App.Training;
 /// <summary>What one kind of training does where an option says nothing.</summary>
 internal sealed record TrainingDefaults
 {
+    public double LearningRate { get; init; } = 1e-3;
+
     public double WarmUp { get; init; } = 0.1;
 
     public int BatchTokens { get; init; } = 1024;
@@ -24,7 +26,6 @@ internal sealed record TrainingDefaults
 /// <summary>The options that every kind of training has: where to, how long, how it steps, and how often it looks up.</summary>
 internal sealed class TrainingOptions(TrainingDefaults defaults)
 {
-    private const double LearningRate = 1e-3;
     private const double Minutes = 30;
 
     private readonly Option<int?> _epochs = Options.Number("--epochs", 1, $"How often everything is read{(defaults.Epochs is { } epochs ? $" (default: {epochs})" : "")}.");
@@ -32,7 +33,7 @@ internal sealed class TrainingOptions(TrainingDefaults defaults)
     private readonly Option<double?> _minutes = Options.Real("--minutes", 0.01, 1e6, $"Minutes of the run, instead of epochs or steps{(defaults.Epochs is null ? $" (default: {Minutes})" : "")}.");
     private readonly Option<int?> _batch = Options.Number("--batch-tokens", 16, $"Tokens of a batch (default: {defaults.BatchTokens}).");
     private readonly Option<int?> _accumulation = Options.Number("--accumulation", 1, "Batches whose gradients make one step (default: 1).");
-    private readonly Option<double?> _rate = Options.Real("--learning-rate", 1e-9, 10, Default("The highest learning rate", LearningRate));
+    private readonly Option<double?> _rate = Options.Real("--learning-rate", 1e-9, 10, Default("The highest learning rate", defaults.LearningRate));
     private readonly Option<double?> _warmUp = Options.Real("--warm-up", 0, 1, Default("The part of the run in which the rate rises", defaults.WarmUp));
     private readonly Option<string?> _schedule = Options.Choice("--schedule", [.. Enum.GetNames<Decline>().Select(name => name.ToLowerInvariant())], "How the rate falls after that (default: linear).");
     private readonly Option<double?> _decay = Options.Real("--weight-decay", 0, 1, "What parameters lose of themselves in a step, times the rate; biases and LayerNorms lose nothing (default: 0.01).");
@@ -55,16 +56,18 @@ internal sealed class TrainingOptions(TrainingDefaults defaults)
 
     public int BatchTokens(ParseResult result) => result.GetValue(_batch) ?? defaults.BatchTokens;
 
+    /// <param name="result">What was given.</param>
+    /// <param name="holdsOut">Whether there is something to measure on even without --valid.</param>
     /// <exception cref="UsageException">Two options contradict each other, or one lacks another.</exception>
-    public TrainerOptions Read(ParseResult result)
+    public TrainerOptions Read(ParseResult result, bool holdsOut = false)
     {
         (int? epochs, int? steps, double? minutes, int? patience) = (result.GetValue(_epochs), result.GetValue(_steps), result.GetValue(_minutes), result.GetValue(_patience));
         if ((epochs != null ? 1 : 0) + (steps != null ? 1 : 0) + (minutes != null ? 1 : 0) > 1) throw new UsageException("--epochs, --steps and --minutes each say how long the run lasts; give one.");
-        if (patience != null && result.GetValue(Validation) == null) throw new UsageException("--patience waits for a better score, which needs --valid.");
+        if (patience != null && !holdsOut && result.GetValue(Validation) == null) throw new UsageException("--patience waits for a better score, which needs --valid.");
         bool unsaid = epochs == null && steps == null && minutes == null;
         return new TrainerOptions
         {
-            Schedule = new Schedule(result.GetValue(_rate) ?? LearningRate, result.GetValue(_warmUp) ?? defaults.WarmUp, Enum.Parse<Decline>(result.GetValue(_schedule) ?? nameof(Decline.Linear), ignoreCase: true)),
+            Schedule = new Schedule(result.GetValue(_rate) ?? defaults.LearningRate, result.GetValue(_warmUp) ?? defaults.WarmUp, Enum.Parse<Decline>(result.GetValue(_schedule) ?? nameof(Decline.Linear), ignoreCase: true)),
             Optimizer = new AdamW(0.9, 0.98, 1e-6, result.GetValue(_decay) ?? 0.01),
             Epochs = unsaid ? defaults.Epochs : epochs,
             Steps = steps,

@@ -38,18 +38,22 @@ internal sealed class Model
     /// <summary>Bytes of parameters held in memory.</summary>
     public long Size { get; private init; }
 
+    /// <summary>How linear maps are held.</summary>
+    public Precision Precision { get; private init; }
+
     /// <param name="directory">A Hugging Face directory.</param>
     /// <param name="threads">Threads of the team that a forward pass may use.</param>
+    /// <param name="precision">How linear maps are held.</param>
     /// <exception cref="InvalidDataException">A file is damaged or asks for something that is not supported.</exception>
-    public static Model Load(string directory, int threads)
+    public static Model Load(string directory, int threads, Precision precision = Precision.Float32)
     {
         EncoderConfig config = EncoderConfig.Load(directory);
         using ParameterFile file = ParameterFile.OpenDirectory(directory);
         ParameterSet parameters = ParameterSet.Resolve(file, config);
-        var reader = new ModelReader(parameters);
+        var reader = new ModelReader(parameters, precision);
         Encoder encoder = reader.ReadEncoder(threads);
         TaskHeads heads = reader.ReadHeads(encoder.Embedding.Words);
-        return new Model(config, encoder, heads, parameters) { Size = reader.Size };
+        return new Model(config, encoder, heads, parameters) { Size = reader.Size, Precision = precision };
     }
 }
 
@@ -57,7 +61,7 @@ internal sealed class Model
 /// Reads and packs the parameters of each part, by the names of the family. To train, each tensor is kept as a
 /// <see cref="Parameter"/> as well.
 /// </summary>
-internal sealed class ModelReader(ParameterSet parameters, bool train = false)
+internal sealed class ModelReader(ParameterSet parameters, Precision precision = Precision.Float32, bool train = false)
 {
     private readonly EncoderConfig _config = parameters.Config;
     private readonly Dictionary<string, Parameter> _learned = [];
@@ -126,7 +130,7 @@ internal sealed class ModelReader(ParameterSet parameters, bool train = false)
     {
         ParameterInfo first = parameters.Require(names[0]);
         int columns = (int)first.Shape[0], inner = (int)first.Shape[1];
-        var matrix = new PackedMatrix(names.Length, columns, inner);
+        var matrix = new PackedMatrix(names.Length, columns, inner, precision);
         // A panel at a time: what is held twice is one panel.
         var rows = new float[MatMulTile.PanelWidth * inner];
         for (int map = 0; map < names.Length; map++)

@@ -4,15 +4,10 @@ namespace Qkv.Training;
 internal static class Correlation
 {
     /// <summary>Σ (x − x̄)(y − ȳ) / √(Σ (x − x̄)²·Σ (y − ȳ)²)</summary>
-    public static double Pearson(IReadOnlyList<float> x, IReadOnlyList<float> y) => Pearson([.. x.Select(value => (double)value)], [.. y.Select(value => (double)value)]);
-
-    /// <summary>Pearson's of the ranks; equal numbers share the mean of their ranks.</summary>
-    public static double Spearman(IReadOnlyList<float> x, IReadOnlyList<float> y) => Pearson(Ranks(x), Ranks(y));
-
-    private static double Pearson(double[] x, double[] y)
+    public static double Pearson(IReadOnlyList<double> x, IReadOnlyList<double> y)
     {
         double meanX = x.DefaultIfEmpty().Average(), meanY = y.DefaultIfEmpty().Average(), xy = 0, xx = 0, yy = 0;
-        for (int i = 0; i < x.Length; i++)
+        for (int i = 0; i < x.Count; i++)
         {
             double dx = x[i] - meanX, dy = y[i] - meanY;
             (xy, xx, yy) = (xy + dx * dy, xx + dx * dx, yy + dy * dy);
@@ -20,7 +15,10 @@ internal static class Correlation
         return xx > 0 && yy > 0 ? xy / Math.Sqrt(xx * yy) : 0;
     }
 
-    private static double[] Ranks(IReadOnlyList<float> numbers)
+    /// <summary>Pearson's of the ranks; equal numbers share the mean of their ranks.</summary>
+    public static double Spearman(IReadOnlyList<double> x, IReadOnlyList<double> y) => Pearson(Ranks(x), Ranks(y));
+
+    private static double[] Ranks(IReadOnlyList<double> numbers)
     {
         int[] order = [.. Enumerable.Range(0, numbers.Count).OrderBy(i => numbers[i])];
         var ranks = new double[order.Length];

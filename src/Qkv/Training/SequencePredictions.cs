@@ -17,12 +17,19 @@ internal sealed record SequencePredictions(LabelSet Labels, IReadOnlyList<TextEx
     public Evaluation Evaluation => Labels.Kind switch
     {
         SequenceLossKind.MultiLabel => new Evaluation(Loss, "micro_f1", MultiLabel().MicroF1),
-        SequenceLossKind.Regression => new Evaluation(Loss, "spearman", Correlation.Spearman(Targets, Logits)),
+        SequenceLossKind.Regression => new Evaluation(Loss, "spearman", Spearman),
         _ => new Evaluation(Loss, "accuracy", Confusion().Accuracy),
     };
 
-    /// <summary>What is right, one after the other.</summary>
-    public float[] Targets => [.. Examples.SelectMany(example => example.Targets)];
+    /// <summary>Where numbers are predicted: how well their order is.</summary>
+    public double Spearman => Correlation.Spearman(Expected, Found);
+
+    /// <summary>Where numbers are predicted: how near a straight line they are to the right ones.</summary>
+    public double Pearson => Correlation.Pearson(Expected, Found);
+
+    private double[] Expected => [.. Examples.Select(example => (double)example.Targets[0])];
+
+    private double[] Found => [.. Logits.Select(logit => (double)logit)];
 
     public static unsafe SequencePredictions Of(Encoder encoder, TaskHeads heads, LabelSet labels, IReadOnlyList<TextExample> examples)
     {

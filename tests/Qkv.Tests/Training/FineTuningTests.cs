@@ -75,7 +75,7 @@ public class FineTuningTests
     public void Pairs_are_learned()
     {
         using TemporaryDirectory model = ToyData.Model(), data = new();
-        string train = data.Write("train.tsv", ToyData.Pairs(600, 1)), valid = data.Write("valid.tsv", ToyData.Pairs(80, 2)), output = data.File("out");
+        string train = data.Write("train.tsv", ToyData.Kinds(600, 1)), valid = data.Write("valid.tsv", ToyData.Kinds(80, 2)), output = data.File("out");
         Command.Succeeds(["train", "classify", "--model", model.Path, "--input", train, "--valid", valid, "--output", output, "--text-column", "first", "--pair-column", "second", .. Quick(16)]);
         JsonElement result = Command.Succeeds("evaluate", "classify", "--model", output, "--input", valid, "--text-column", "first", "--pair-column", "second", "--json").Json;
         Assert.InRange(result.GetProperty("accuracy").GetDouble(), 0.9, 1); // neither text tells the label alone

@@ -31,7 +31,7 @@ public class MeasureTests
     [Fact]
     public void Correlations_are_those_of_scipy()
     {
-        float[] x = [1, 2, 2, 4, 5], y = [2, 1, 3, 3, 9];
+        double[] x = [1, 2, 2, 4, 5], y = [2, 1, 3, 3, 9];
         // scipy.stats.pearsonr and spearmanr, the latter with ties
         Assert.Equal(0.8067763835357293, Correlation.Pearson(x, y), 12);
         Assert.Equal(0.7631578947368421, Correlation.Spearman(x, y), 12);

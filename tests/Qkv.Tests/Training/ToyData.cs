@@ -45,7 +45,7 @@ internal static class ToyData
     });
 
     /// <summary>label, first, second: whether both are of a kind.</summary>
-    public static string Pairs(int rows, int seed) => Table("label\tfirst\tsecond", rows, seed, random =>
+    public static string Kinds(int rows, int seed) => Table("label\tfirst\tsecond", rows, seed, random =>
     {
         bool first = random.Next(2) == 0, second = random.Next(2) == 0;
         return $"{(first == second ? "same" : "other")}\t{(first ? s_fruit : s_tools)[random.Next(3)]}\t{(second ? s_fruit : s_tools)[random.Next(3)]}";
@@ -76,5 +76,22 @@ internal static class ToyData
                 });
             return $"{string.Join(' ', pieces.Select(piece => piece.Tag))}\t{string.Join(' ', pieces.Select(piece => piece.Character))}\n";
         }));
+    }
+
+    /// <summary>zh, en: letter for letter a translation; all rows differ.</summary>
+    public static string Pairs(int rows, int seed)
+    {
+        var random = new Random(seed);
+        string[] texts = [.. Enumerable.Range(0, 625).Select(number => string.Concat(Enumerable.Range(0, 4).Select(i => "abcde"[number / (int)Math.Pow(5, i) % 5])))];
+        random.Shuffle(texts);
+        return "note\tzh\ten\n" + string.Concat(texts.Take(rows).Select(text => $"-\t{string.Join(' ', text.Select(letter => "酸菜鱼饭面"["abcde".IndexOf(letter)]))}\t{string.Join(' ', text.ToCharArray())}\n"));
+    }
+
+    /// <summary>Documents of sentences.</summary>
+    public static string Sentences(int documents, int seed)
+    {
+        var random = new Random(seed);
+        return string.Join("\n\n", Enumerable.Range(0, documents).Select(_ => string.Concat(Enumerable.Range(0, 4).Select(_ =>
+            string.Join(' ', Enumerable.Range(0, 5).Select(_ => s_filler[random.Next(s_filler.Length)])) + ". ")))) + "\n";
     }
 }
