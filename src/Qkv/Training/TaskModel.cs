@@ -21,14 +21,15 @@ internal static class TaskModel
     /// <param name="target">A directory that exists and is empty.</param>
     /// <param name="kind">Whether a label is of a text or of a token.</param>
     /// <param name="labels">The labels by their number.</param>
+    /// <param name="problem">The problem type, where the label is of a text.</param>
     /// <param name="seed">Where the random numbers start.</param>
     /// <exception cref="InvalidDataException">The source is damaged.</exception>
-    public static void Write(string source, string target, ClassifierKind kind, IReadOnlyList<string> labels, ulong seed)
+    public static void Write(string source, string target, ClassifierKind kind, IReadOnlyList<string> labels, string? problem, ulong seed)
     {
         bool pools = kind == ClassifierKind.Sequence;
         var model = new TrainableModel(source, 1);
         CopyTokenizer(source, target);
-        WriteClassifierConfig(source, target, pools ? "BertForSequenceClassification" : "BertForTokenClassification", labels);
+        WriteClassifierConfig(source, target, pools ? "BertForSequenceClassification" : "BertForTokenClassification", labels, problem);
 
         int c = model.Config.HiddenSize;
         var random = new RandomStream(seed);
@@ -77,7 +78,7 @@ internal static class TaskModel
         tensors.Add(SafetensorsTensor.Of(TrainableModel.StoredName(name + ".bias"), [outputs], new float[outputs]));
     }
 
-    private static void WriteClassifierConfig(string source, string target, string architecture, IReadOnlyList<string> labels) =>
+    private static void WriteClassifierConfig(string source, string target, string architecture, IReadOnlyList<string> labels, string? problem) =>
         WriteConfig(source, target, ["architectures", "id2label", "label2id", "num_labels", "problem_type", "torch_dtype", "dtype"], json =>
         {
             json.WriteStartArray("architectures");
@@ -89,7 +90,7 @@ internal static class TaskModel
             json.WriteStartObject("label2id");
             for (int i = 0; i < labels.Count; i++) json.WriteNumber(labels[i], i);
             json.WriteEndObject();
-            if (architecture.EndsWith("ForSequenceClassification", StringComparison.Ordinal)) json.WriteString("problem_type", "single_label_classification");
+            if (problem != null) json.WriteString("problem_type", problem);
         });
 
     /// <summary>The source's config.json without some fields and with others, and the type that parameters are stored in.</summary>
