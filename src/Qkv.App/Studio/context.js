@@ -1,9 +1,9 @@
 // @ts-check
 // 7. The context: weights times values; the heads joined; projection, residual, LayerNorm.
 
-import { coloured, el, fill } from './dom.js';
+import { el, fill } from './dom.js';
 import { createMatrix } from './draw/matrix.js';
-import { fmt, largestOf, normOf, roundToSum } from './numbers.js';
+import { fmt, largestOf, minusTerm, normOf, plusTerm, roundToSum } from './numbers.js';
 import { rowOfTable, sectionFrame, tableOf } from './section.js';
 import { t } from './text.js';
 
@@ -17,7 +17,7 @@ const SUMMANDS = 8;
 export function contextSection(page) {
   /** @type {import('./section.js').View | null} */
   let last = null;
-  /** @type {{ label: string, weight: number, value: Float64Array }[]} */
+  /** @type {{ token: string, label: string, weight: number, value: Float64Array }[]} */
   let terms = [];
   let contextRow = new Float64Array(0);
   const stackBody = el('div');
@@ -39,7 +39,7 @@ export function contextSection(page) {
     onpick: (row, column) => { channel = column; fillSteps(column); },
   });
   const joined = el('div', { class: 'steps', id: 'residual' }), note = el('p', { class: 'quiet' });
-  const frame = sectionFrame(7, 'context', stackBody, sum, el('h3', {}, t('context.after')), el('p', {}, t('context.afterText')), after.element, joined, note);
+  const frame = sectionFrame(7, 'context', stackBody, el('div', { class: 'narrow' }, sum), el('h3', {}, t('context.after')), el('p', {}, t('context.afterText')), after.element, joined, note);
 
   /** @param {number} feature */
   function fillSum(feature) {
@@ -48,7 +48,7 @@ export function contextSection(page) {
     const rounded = roundToSum(terms.map((term) => term.value[feature]), 4);
     const weights = roundToSum(terms.map((term) => term.weight), 4);
     fill(sum, tableOf(t('context.table', { i: labels[state.i], f: feature }), [t('weights.token'), '{A:weight}', `{V:V}[…, ${feature}]`, '{A:weight} · {V:V}'], [
-      ...terms.map((term, n) => rowOfTable(term.label, [weights.parts[n], term.weight > 0 && term.label !== others ? fmt(term.value[feature] / term.weight, 4) : '', rounded.parts[n]])),
+      ...terms.map((term, n) => rowOfTable(term.token, [weights.parts[n], term.weight > 0 && term.token !== others ? fmt(term.value[feature] / term.weight, 4) : '', rounded.parts[n]])),
       rowOfTable(`context[${labels[state.i]}, ${feature}]`, [weights.sum, '', rounded.sum], 'total'),
     ]));
   }
@@ -62,11 +62,11 @@ export function contextSection(page) {
     const lines = [];
     if (projection && added) {
       const { parts, sum: total } = roundToSum([projection[c], added[c] - projection[c]], 4);
-      lines.push(el('p', { class: 'sum-line' }, el('span', { class: 'quiet' }, t('channel', { n: c })), ...coloured(`${t('context.projection')} ${parts[0]} + ${t('context.residual')} {X} ${parts[1]} = `), el('b', { id: 'residual-sum' }, total)));
+      lines.push(el('p', { class: 'sum-line' }, el('span', { class: 'sum-name' }, t('feature', { n: c })), parts[0], el('small', {}, ` ${t('context.projection')}`), ` ${plusTerm(parts[1])}`, el('small', {}, ` ${t('context.residual')}`), ' = ', el('b', { id: 'residual-sum' }, total)));
       if (norm) {
         const { mean, deviation } = normOf(added, info.layer_norm_epsilon);
         const normed = (added[c] - mean) / deviation * norm.weight.data[c] + norm.bias.data[c];
-        lines.push(el('p', { class: 'sum-line' }, `LayerNorm: (${total} − ${fmt(mean, 4)}) ÷ ${fmt(deviation, 4)} × ${fmt(norm.weight.data[c], 4)} + ${fmt(norm.bias.data[c], 4)} = `, el('b', { class: 'tone-x', id: 'residual-normed' }, fmt(out ? out[c] : normed, 4))));
+        lines.push(el('p', { class: 'sum-line' }, el('span', { class: 'sum-name' }, 'LayerNorm'), `(${total} ${minusTerm(fmt(mean, 4))}) ÷ ${fmt(deviation, 4)} × ${fmt(norm.weight.data[c], 4)} ${plusTerm(fmt(norm.bias.data[c], 4))} = `, el('b', { class: 'tone-x', id: 'residual-normed' }, fmt(out ? out[c] : normed, 4))));
       }
     }
     fill(joined, ...lines);
@@ -85,13 +85,13 @@ export function contextSection(page) {
       const shown = largestOf(weights, length <= SUMMANDS + 1 ? length : SUMMANDS);
       const rounded = roundToSum([...shown.map((j) => weights[j]), 1 - shown.reduce((part, j) => part + weights[j], 0)], 3);
       others = t('weights.others', { n: length - shown.length });
-      terms = shown.map((j, n) => ({ label: `${rounded.parts[n].replace(/^0\./, '.')} ${labels[j]}`, weight: weights[j], value: termOf(j) }));
+      terms = shown.map((j, n) => ({ token: labels[j], label: `${rounded.parts[n].replace(/^0\./, '.')} ${labels[j]}`, weight: weights[j], value: termOf(j) }));
       contextRow = new Float64Array(d);
       for (let j = 0; j < length; j++) for (let f = 0; f < d; f++) contextRow[f] += weights[j] * look.values.data[j * d + f];
       if (shown.length < length) {
         const rest = Float64Array.from(contextRow);
         for (const term of terms) for (let f = 0; f < d; f++) rest[f] -= term.value[f];
-        terms.push({ label: others, weight: Math.max(0, 1 - shown.reduce((part, j) => part + weights[j], 0)), value: rest });
+        terms.push({ token: others, label: others, weight: Math.max(0, 1 - shown.reduce((part, j) => part + weights[j], 0)), value: rest });
       }
       if (stackRows !== terms.length) {
         stackRows = terms.length;
@@ -113,7 +113,7 @@ export function contextSection(page) {
       const c = info.hidden_size, rows = new Float32Array(steps.length * c);
       steps.forEach((step, n) => rows.set(step.values, n * c));
       if (channel >= c) channel = 0;
-      after.set({ title: t('context.steps', { i: labels[i] }), shape: `${steps.length} × ${c}`, label: t('context.stepsLabel', { i: labels[i], c }), rows: steps.length, columns: c, values: rows, rowLabels: steps.map((step) => step.label) });
+      after.set({ title: t('context.steps', { i: labels[i] }), shape: `${steps.length} × ${c}`, label: t('context.stepsLabel', { i: labels[i], c }), rows: steps.length, columns: c, values: rows, rowLabels: steps.map((step) => step.label), boxes: steps[0]?.name === 'context' ? Array.from({ length: info.heads }, (_, h) => ({ row: 0, from: h * d, to: (h + 1) * d, strong: h === state.head })) : [] });
       after.select(-1, channel);
       fillSteps(channel);
       frame.setFormula(`{V:context} = {A:weights} · {V}`, `(${length} × ${length}) · (${length} × ${d}) = (${length} × ${d})`);

@@ -3,7 +3,7 @@
 
 import { el, fill } from './dom.js';
 import { createMatrix } from './draw/matrix.js';
-import { fmt, normOf, roundToSum } from './numbers.js';
+import { fmt, minusTerm, normOf, plusTerm, roundToSum } from './numbers.js';
 import { sectionFrame } from './section.js';
 import { t } from './text.js';
 
@@ -22,7 +22,7 @@ export function embeddingsSection(page) {
     onpick: (row, column) => { feature = column; show(column); },
   });
   const whole = createMatrix({
-    name: 'embeddings', tone: 'x', maxHeight: 420,
+    name: 'embeddings', tone: 'x', maxRow: 28, maxHeight: 420,
     readout: (row, column) => `X[${last?.labels[row]}, ${column}] = ${fmt(wholeValues[row * (last?.info.hidden_size ?? 1) + column], 4)}`,
     onpick: (row) => page.choose({ i: row }),
   });
@@ -40,9 +40,9 @@ export function embeddingsSection(page) {
     const rounded = roundToSum(parts.map((part) => part.values[column]), 4);
     const { mean, deviation } = normOf(sum, last.info.layer_norm_epsilon);
     fill(sums,
-      el('p', { class: 'sum-line' }, el('span', { class: 'quiet' }, t('feature', { n: column })), ...rounded.parts.flatMap((part, n) => [n ? ' + ' : '', el('span', { class: 'term', title: parts[n].label }, `${part}`), el('small', {}, ` ${parts[n].label}`)]), ' = ', el('b', { id: 'embedding-sum' }, rounded.sum)),
-      norm ? el('p', { class: 'sum-line' }, 'LayerNorm: ', `(${rounded.sum} − ${fmt(mean, 4)}) ÷ ${fmt(deviation, 4)} × ${fmt(norm.weight.data[column], 4)} + ${fmt(norm.bias.data[column], 4)} = `, el('b', { class: 'tone-x', id: 'embedding-normed' }, fmt(out[column], 4)))
-        : el('p', { class: 'sum-line' }, 'LayerNorm → ', el('b', { class: 'tone-x', id: 'embedding-normed' }, fmt(out[column], 4))));
+      el('p', { class: 'sum-line' }, el('span', { class: 'sum-name' }, t('feature', { n: column })), ...rounded.parts.flatMap((part, n) => [`${n ? ` ${plusTerm(part)}` : part}`, el('small', {}, ` ${parts[n].label}`)]), ' = ', el('b', { id: 'embedding-sum' }, rounded.sum)),
+      norm ? el('p', { class: 'sum-line' }, el('span', { class: 'sum-name' }, 'LayerNorm'), `(${rounded.sum} ${minusTerm(fmt(mean, 4))}) ÷ ${fmt(deviation, 4)} × ${fmt(norm.weight.data[column], 4)} ${plusTerm(fmt(norm.bias.data[column], 4))} = `, el('b', { class: 'tone-x', id: 'embedding-normed' }, fmt(out[column], 4)))
+        : el('p', { class: 'sum-line' }, el('span', { class: 'sum-name' }, 'LayerNorm'), el('b', { class: 'tone-x', id: 'embedding-normed' }, fmt(out[column], 4))));
   }
 
   return {

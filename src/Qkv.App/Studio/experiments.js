@@ -21,6 +21,9 @@ const ARGUMENTS = {
 };
 const KINDS = /** @type {Kind[]} */ (Object.keys(ARGUMENTS));
 
+// Texts up to this length have an experiment done before anyone asks.
+const EAGER_LENGTH = 48;
+
 // Those that are done twice: with position embeddings, and with none on either side.
 const WITHOUT_POSITIONS_TOO = ['swap_tokens'];
 
@@ -130,10 +133,9 @@ export function experimentsSection(page) {
         const answer = await source.experiment(question, state.layer, state.head, signal);
         if (signal.aborted) return;
         if (!source.recorded) doneExperiments.push({ question: { ...question, tensors: [`layers.${state.layer}.weights[${state.head}]`] }, state: { ...state } });
-        parts.push(resultOf(view, answer, intervention, bases.length > 1 ? t(base.length ? 'experiments.noPositions' : 'experiments.positions') : ''));
+        parts.push(resultOf(view, answer, bases.length > 1 ? t(base.length ? 'experiments.noPositions' : 'experiments.positions') : ''));
       }
       fill(results, ...parts);
-      for (const part of parts) part.dispatchEvent(new Event('shown'));
     } catch (problem) {
       if (signal.aborted) return;
       fill(results);
@@ -166,6 +168,8 @@ export function experimentsSection(page) {
       }
       frame.setFormula();
       buildForm();
+      // Something to look at from the beginning; a long text waits until it is asked for.
+      if (!state.experiment && !source.recorded && view.length <= EAGER_LENGTH && kind === 'swap_tokens') view = { ...view, state: { ...state, experiment: `swap_tokens:${usual('a')}:${usual('b')}` } };
       const key = JSON.stringify([view.state.a, view.state.b, view.state.layer, view.state.head, view.state.experiment]);
       if (asked === key) return;
       asked = key;
@@ -177,10 +181,9 @@ export function experimentsSection(page) {
 /**
  * @param {import('./section.js').View} view
  * @param {import('./source.js').ExperimentAnswer} answer
- * @param {any} intervention
  * @param {string} heading
  */
-function resultOf(view, answer, intervention, heading) {
+function resultOf(view, answer, heading) {
   const { state } = view, largest = Math.max(0, ...answer.differences);
   const sides = /** @type {const} */ (['before', 'after']).map((name) => {
     const side = answer[name], labels = side.tokens.map((token) => token.token);
@@ -196,7 +199,7 @@ function resultOf(view, answer, intervention, heading) {
   });
   return el('article', { class: 'result' },
     heading ? el('h3', {}, heading) : null,
-    el('p', { class: 'verdict' }, verdictOf(answer, largest, intervention)),
+    el('p', { class: 'verdict' }, verdictOf(answer, largest)),
     el('dl', { class: 'measures' },
       el('div', {}, el('dt', {}, t('experiments.cosine')), el('dd', { 'data-measure': 'cosine' }, fmt(answer.cosine, 6))),
       el('div', {}, el('dt', {}, t('experiments.context')), el('dd', { 'data-measure': 'context' }, largest === 0 ? '0' : largest < 0.001 ? largest.toExponential(1).replace('e-', ' × 10⁻').replace(/10⁻(\d+)$/, (_, power) => `10⁻${[...power].map((digit) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[Number(digit)]).join('')}`) : fmt(largest, 4)))),
@@ -211,12 +214,11 @@ function isNew(answer, name, n) {
   return row === null || answer.before.tokens[row].id !== answer.after.tokens[n].id || (row !== n && answer.after.tokens.length === answer.before.tokens.length);
 }
 
-/** @param {import('./source.js').ExperimentAnswer} answer @param {number} largest @param {any} intervention */
-function verdictOf(answer, largest, intervention) {
+/** @param {import('./source.js').ExperimentAnswer} answer @param {number} largest */
+function verdictOf(answer, largest) {
   if (largest === 0 && answer.cosine > 0.9999999) return t('experiments.verdict.same');
   // A thousand roundings of float32 at the size of these numbers.
-  if (largest < 1e-4) return t('experiments.verdict.rounding');
-  return t(intervention.kind === 'permute_keys' ? 'experiments.verdict.other' : 'experiments.verdict.other');
+  return t(largest < 1e-4 ? 'experiments.verdict.rounding' : 'experiments.verdict.other');
 }
 
 /**

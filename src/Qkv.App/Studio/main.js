@@ -96,13 +96,15 @@ async function refresh() {
 }
 
 /**
- * A head to begin with: the most decided one that does not merely look at [CLS] and [SEP].
+ * A head to begin with: one that looks at some of the words, rather than at one token, at all alike, or at [CLS] and [SEP].
  * @param {import('./source.js').Reading} reading
  */
 function settleHead(reading) {
   const state = appState.current, { layers, heads } = appSource.info;
   if (state.layer >= 0 && state.layer < layers && state.head >= 0 && state.head < heads) return;
-  const best = [...reading.facts].sort((a, b) => (a.entropy + 4 * (a.cls + a.sep)) - (b.entropy + 4 * (b.cls + b.sep)))[0];
+  const middle = Math.log(reading.tokens.length) / 2;
+  const plainness = (/** @type {import('./source.js').Facts} */ one) => Math.abs(one.entropy - middle) + 2 * (one.cls + one.sep);
+  const best = [...reading.facts].sort((a, b) => plainness(a) - plainness(b))[0];
   appState.current = { ...state, layer: best?.layer ?? layers - 1, head: best?.head ?? 0 };
 }
 
@@ -153,8 +155,8 @@ function choiceBar() {
   };
   const layer = select('choose-layer', t('layerName'), t('layerName'), (value) => ({ layer: value }), '');
   const head = select('choose-head', t('headName'), t('headName'), (value) => ({ head: value }), '');
-  const query = select('choose-query', t('query'), t('queryShort'), (value) => ({ i: value }), 'tone-q');
-  const key = select('choose-key', t('key'), t('keyShort'), (value) => ({ j: value }), 'tone-k');
+  const query = select('choose-query', t('query'), t('query'), (value) => ({ i: value }), 'tone-q');
+  const key = select('choose-key', t('key'), t('key'), (value) => ({ j: value }), 'tone-k');
   const element = el('div', { class: 'choice-bar', role: 'group', 'aria-label': t('choices') }, layer.field, head.field, query.field, key.field);
   /** @type {any} */
   let shown = null;

@@ -13,6 +13,22 @@ export function fmt(value, digits = 3) {
 }
 
 /**
+ * What is added: `+ 0.5`, or `− 0.5` for a negative number.
+ * @param {string} text as `fmt` makes it
+ */
+export function plusTerm(text) {
+  return text.startsWith('−') ? `− ${text.slice(1)}` : `+ ${text}`;
+}
+
+/**
+ * What is taken away: `− 0.5`, or `+ 0.5` for a negative number.
+ * @param {string} text as `fmt` makes it
+ */
+export function minusTerm(text) {
+  return text.startsWith('−') ? `+ ${text.slice(1)}` : `− ${text}`;
+}
+
+/**
  * Numbers rounded so that what is shown adds up to what is shown as the sum: each is rounded down or up, and those nearest to the next unit
  * go up (the largest-remainder method), so none is off by a whole unit of the last digit.
  * @param {ArrayLike<number>} values

@@ -3,7 +3,7 @@
 
 import { coloured, el, fill } from './dom.js';
 import { createMatrix } from './draw/matrix.js';
-import { dot, fmt, roundToSum } from './numbers.js';
+import { dot, fmt, plusTerm, roundToSum } from './numbers.js';
 import { choiceRow, sectionFrame } from './section.js';
 import { t } from './text.js';
 
@@ -22,7 +22,7 @@ export function qkvSection(page) {
   let last = null;
   const chooser = choiceRow(t('qkv.which'), MAPS.map(({ map, letter, parameter }) => ({ value: map, text: `${letter} · ${t(`qkv.${parameter}`)}`, tone: map })), (map) => page.choose({ map }));
   const input = createMatrix({
-    name: 'x', tone: 'x', maxHeight: 420,
+    name: 'x', tone: 'x', maxRow: 26, maxHeight: 420,
     readout: (row, column) => (last ? `X[${last.labels[row]}, ${column}] = ${fmt(last.look.x.data[row * last.info.hidden_size + column], 4)}` : ''),
     onhover: (row) => { for (const { matrix } of outputs) matrix.light(row, -1); show(row, -1); },
     onpick: (row) => page.choose({ i: row }),
@@ -31,7 +31,7 @@ export function qkvSection(page) {
   const outputs = MAPS.map((entry) => ({
     ...entry,
     matrix: createMatrix({
-      name: entry.tensor, tone: entry.map, maxHeight: 420,
+      name: entry.tensor, tone: entry.map, maxRow: 26, maxHeight: 420,
       readout: (row, column) => (last ? `${entry.letter}[${last.labels[row]}, ${column}] = ${fmt(last.look[entry.tensor].data[row * last.info.head_size + column], 4)}` : ''),
       onhover: (row, column) => { input.light(row, -1); if (last?.state.map === entry.map) weights[MAPS.indexOf(mapNamed(entry.map))].matrix.light(-1, column); show(row, column, entry.map); },
       onpick: (row, column) => page.choose(entry.map === 'q' ? { i: row, feature: column, map: 'q' } : { j: row, feature: column, map: entry.map }),
@@ -70,7 +70,7 @@ export function qkvSection(page) {
     if (!linear) return fill(sum, name, ' = ', el('b', { id: 'qkv-result' }, fmt(result, 4)));
     const products = dot(look.x.data, i * c, linear.weight.data, f * c, c), bias = linear.bias.data[f];
     const { parts, sum: total } = roundToSum([products, bias], 4);
-    fill(sum, name, ' = ', ...coloured(`Σ {X}[${labels[i]}, c] · {${entry.letter}:W}[c, ${f}] + b[${f}]`), el('small', {}, ` (${t('qkv.terms', { n: c })})`), ` = ${parts[0]} + ${parts[1]} = `.replace('+ −', '− '), el('b', { class: `tone-${state.map}`, id: 'qkv-result' }, total));
+    fill(sum, name, ' = ', ...coloured(`Σ {X}[${labels[i]}, c] · {${entry.letter}:W}[c, ${f}] + b[${f}]`), el('small', {}, ` (${t('qkv.terms', { n: c })})`), ` = ${parts[0]} ${plusTerm(parts[1])} = `, el('b', { class: `tone-${state.map}`, id: 'qkv-result' }, total));
   }
 
   let shownMap = '';

@@ -30,7 +30,7 @@ export function scoresSection(page) {
   });
   const sum = el('div', { class: 'steps' }), table = el('div'), details = el('details', { class: 'all-products' }, el('summary', {}, t('scores.all')), table);
   details.addEventListener('toggle', () => fillTable());
-  const frame = sectionFrame(5, 'scores', strips.element, bars.element, sum, details, map.element);
+  const frame = sectionFrame(5, 'scores', strips.element, bars.element, sum, details, el('h3', {}, t('scores.whole')), map.element);
 
   function fillTable() {
     if (!details.open || !last) return;

@@ -1,7 +1,7 @@
 // @ts-check
 // 1. The sentence and its tokens.
 
-import { el, fill } from './dom.js';
+import { coloured, el, fill } from './dom.js';
 import { percent } from './draw/bars.js';
 import { sectionFrame } from './section.js';
 import { t } from './text.js';
@@ -51,7 +51,7 @@ export function tokensSection(page) {
   const examples = el('div', { class: 'examples' }, el('span', { class: 'quiet' }, t('tokens.examples')),
     ...EXAMPLES.map(({ a, b }) => el('button', { type: 'button', class: 'example', onclick: () => page.choose({ a, b, i: -1, j: -1 }) }, b ? `${a} + ${b}` : a)));
 
-  const frame = sectionFrame(1, 'tokens', form, examples, error, chips, el('p', { class: 'hint' }, t('tokens.hint')), guesses, facts);
+  const frame = sectionFrame(1, 'tokens', form, examples, error, chips, el('p', { class: 'hint' }, ...coloured(t('tokens.hint'))), guesses, facts);
 
   /** @type {HTMLButtonElement[]} */
   let buttons = [];

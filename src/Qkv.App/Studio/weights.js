@@ -38,7 +38,7 @@ export function weightsSection(page) {
   const table = el('div'), compared = el('div');
   const frame = sectionFrame(6, 'weights',
     el('p', { class: 'switch' }, scaled, el('label', { for: 'without-root' }, t('weights.without'))),
-    before.element, after.element, table, el('h3', {}, t('weights.why')), el('p', {}, t('weights.whyText')), compared, el('h3', {}, t('weights.whole')), map.element);
+    el('div', { class: 'two-columns' }, el('div', { class: 'stacked' }, before.element, after.element), table), el('h3', {}, t('weights.why')), el('div', { class: 'two-columns' }, el('p', {}, t('weights.whyText')), compared), el('h3', {}, t('weights.whole')), map.element);
   /** @type {any} */
   let mapOf = null;
 

@@ -23,7 +23,7 @@ export function createBars(options) {
   const caption = el('figcaption'), readout = el('output', { class: 'readout' });
   const picture = svg('svg', { 'aria-hidden': 'true', xmlns: 'http://www.w3.org/2000/svg' });
   const plot = el('div', { class: 'plot bars-plot', tabindex: '0', role: 'application' }, picture);
-  const element = el('figure', { class: 'picture bars' }, caption, plot, el('div', { class: 'picture-foot' }, readout, saveMenu(options.name, () => toSvg())));
+  const element = el('figure', { class: 'picture bars' }, el('div', { class: 'picture-head' }, caption, saveMenu(options.name, () => toSvg())), plot, el('div', { class: 'picture-foot' }, readout));
   /** @type {BarsData} */
   let data = { title: '', label: '', values: [], selected: -1 };
   let hovered = -1, step = 1, width = 0;

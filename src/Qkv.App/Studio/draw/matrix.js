@@ -17,6 +17,7 @@ import { fmt } from '../numbers.js';
  * @property {boolean} [ownLimits] whether every row has its own scale
  * @property {number} [maxCell] the largest side of a cell, in CSS pixels
  * @property {number} [maxHeight]
+ * @property {number} [maxRow] the largest height of a row
  * @property {number} [rowHeight] a fixed height of rows
  * @property {number[]} [rules] rows that have a line above them
  * @property {(row: number, column: number) => string} readout the words for a cell
@@ -36,6 +37,7 @@ import { fmt } from '../numbers.js';
  * @property {string[]} [rowLabels]
  * @property {string[]} [columnLabels]
  * @property {number} [limit] the largest size; found when left out
+ * @property {{ row: number, from: number, to: number, strong: boolean }[]} [boxes] parts of rows that belong together
  */
 
 const LABEL_FONT = '12px system-ui, "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", sans-serif';
@@ -47,7 +49,9 @@ export function createMatrix(options) {
   const cells = el('canvas', { class: 'cells' }), marks = el('canvas', { class: 'marks' });
   const plot = el('div', { class: 'plot', tabindex: '0', role: 'application' }, cells, marks);
   const caption = el('figcaption'), readout = el('output', { class: 'readout' }), scale = el('span', { class: 'scale' });
-  const element = el('figure', { class: 'picture matrix' }, caption, plot, el('div', { class: 'picture-foot' }, scale, readout, saveMenu(options.name, () => toSvg())));
+  const element = el('figure', { class: 'picture matrix' }, el('div', { class: 'picture-head' }, caption, saveMenu(options.name, () => toSvg())), plot, el('div', { class: 'picture-foot' }, scale, readout));
+  // The figure is as wide as its picture; this tells how wide it may be.
+  const holder = el('div', { class: 'matrix-holder' }, element);
   const small = el('canvas');
 
   /** @type {MatrixData} */
@@ -72,7 +76,7 @@ export function createMatrix(options) {
   }
 
   function layout() {
-    const available = plot.clientWidth;
+    const available = holder.clientWidth;
     if (available === 0 || data.rows === 0) return false;
     const context = /** @type {CanvasRenderingContext2D} */ (cells.getContext('2d'));
     context.font = LABEL_FONT;
@@ -85,7 +89,7 @@ export function createMatrix(options) {
     cellWidth = Math.min(most, (available - left) / data.columns);
     const turned = columnLabels > cellWidth - 2;
     top = columnLabels && cellWidth >= 11 ? (turned ? columnLabels + 8 : 20) : 0;
-    cellHeight = options.rowHeight ?? Math.min(most, options.maxHeight ? options.maxHeight / data.rows : cellWidth);
+    cellHeight = options.rowHeight ?? Math.min(options.maxRow ?? most, options.maxRow ? Infinity : cellWidth, options.maxHeight ? options.maxHeight / data.rows : Infinity);
     if (data.rowLabels && data.rows <= 64 && !options.rowHeight) cellHeight = Math.max(cellHeight, Math.min(14, cellWidth < 4 ? 14 : cellHeight));
     if (left && cellHeight < 11) {
       left = 0;
@@ -162,6 +166,12 @@ export function createMatrix(options) {
       context.fillStyle = cssOf('ink');
       context.fillRect(left, top + row * cellHeight - 1, columns * cellWidth, 2);
     }
+    for (const { row, from, to, strong } of data.boxes ?? []) {
+      context.strokeStyle = cssOf(strong ? 'ink' : 'paper');
+      context.lineWidth = 2;
+      context.strokeRect(left + from * cellWidth + 1, top + row * cellHeight + 1, (to - from) * cellWidth - 2, cellHeight - 2);
+    }
+    element.style.maxWidth = `${Math.max(width, 280)}px`;
     paintMarks();
     paintScale();
   }
@@ -249,10 +259,10 @@ export function createMatrix(options) {
 
   let knownWidth = 0;
   new ResizeObserver(() => {
-    if (plot.clientWidth === knownWidth) return;
-    knownWidth = plot.clientWidth;
+    if (holder.clientWidth === knownWidth) return;
+    knownWidth = holder.clientWidth;
     soon(cells, paint);
-  }).observe(plot);
+  }).observe(holder);
 
   function toSvg() {
     const height = heightOf(), foot = 26;
@@ -281,7 +291,7 @@ export function createMatrix(options) {
   }
 
   return {
-    element,
+    element: holder,
     /** @param {MatrixData} next */
     set(next) {
       data = next;
