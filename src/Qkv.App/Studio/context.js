@@ -76,7 +76,7 @@ export function contextSection(page) {
 
   return {
     element: frame.element,
-    update(view) {
+    *update(view) {
       last = view;
       const { state, info, look, labels, length } = view, d = info.head_size, { i } = state;
       const weights = look.weights.data.subarray(i * length, (i + 1) * length);
@@ -93,6 +93,7 @@ export function contextSection(page) {
         for (const term of terms) for (let f = 0; f < d; f++) rest[f] -= term.value[f];
         terms.push({ token: others, label: others, weight: Math.max(0, 1 - shown.reduce((part, j) => part + weights[j], 0)), value: rest });
       }
+      yield;
       if (stackRows !== terms.length) {
         stackRows = terms.length;
         stack = createMatrix({ ...stackOptions, rules: [terms.length] });
@@ -103,8 +104,9 @@ export function contextSection(page) {
       values.set(contextRow, terms.length * d);
       stack.set({ title: t('context.stack', { i: labels[i] }), shape: `${terms.length} + 1 × ${d}`, label: t('context.stackLabel', { i: labels[i], n: terms.length, d }), rows: terms.length + 1, columns: d, values, rowLabels: [...terms.map((term) => term.label), `= ${t('context.row')}`] });
       stack.select(-1, state.feature);
+      yield;
       fillSum(state.feature);
-
+      yield;
       steps = [];
       for (const name of /** @type {const} */ (['context', 'projection', 'attention_sum', 'attention_output', 'output'])) {
         const row = look.row(name, i);

@@ -47,7 +47,7 @@ export function embeddingsSection(page) {
 
   return {
     element: frame.element,
-    update(view) {
+    *update(view) {
       last = view;
       const { look, state, labels, info, length } = view, c = info.hidden_size;
       strips = [];
@@ -62,6 +62,7 @@ export function embeddingsSection(page) {
       stripMatrix.select(-1, feature);
       show(feature);
       frame.setFormula(`{X}[${labels[state.i]}] = LayerNorm(word[${view.tokens[state.i].id}] + position[${state.i}] + segment[${view.tokens[state.i].segment}])`, `{X}: ${length} × ${c}`);
+      yield;
       if (wholeOf !== view.reading) {
         wholeOf = view.reading;
         wholeValues = new Float32Array(length * c);

@@ -5,7 +5,7 @@ import { el, fill } from './dom.js';
 import { createMatrix } from './draw/matrix.js';
 import { percent } from './draw/bars.js';
 import { fmt } from './numbers.js';
-import { rowOfTable, sectionFrame, tableOf } from './section.js';
+import { fillChoices, rowOfTable, sectionFrame, tableOf } from './section.js';
 import { SourceError } from './source.js';
 import { t } from './text.js';
 
@@ -83,7 +83,8 @@ export function experimentsSection(page) {
     /** @param {Argument} name @param {number} count @param {(n: number) => string} words */
     const select = (name, count, words) => {
       const chosen = Number(values[name] ?? usual(name));
-      const box = el('select', { id: `experiment-${name}`, onchange: () => { values[name] = box.value; } }, ...Array.from({ length: count }, (_, n) => el('option', { value: n, selected: n === chosen }, words(n))));
+      const box = el('select', { id: `experiment-${name}`, onchange: () => { values[name] = box.value; } });
+      fillChoices(box, count, words, chosen);
       return box;
     };
     const fields = ARGUMENTS[kind].map((name) => {

@@ -8,9 +8,7 @@ import { fmt } from './numbers.js';
 import { soon } from './schedule.js';
 import { rowOfTable, sectionFrame, tableOf } from './section.js';
 import { t } from './text.js';
-
-// A thumbnail has at most this many pixels a side; a cell of it shows the largest weight of those that it covers.
-const THUMBNAIL = 128;
+import { thumbnailSide } from './thumbnail.js';
 
 /**
  * @param {import('./section.js').Page} page
@@ -66,13 +64,13 @@ export function headsSection(page) {
     watcher?.disconnect();
     thumbnails = new Map();
     watcher = new IntersectionObserver((entries) => {
-      for (const entry of entries) if (entry.isIntersecting) draw(/** @type {HTMLElement} */ (entry.target), reading, length);
+      for (const entry of entries) if (entry.isIntersecting) draw(/** @type {HTMLElement} */ (entry.target), reading);
     }, { rootMargin: '300px' });
     const rows = [];
     for (let layer = 0; layer < info.layers; layer++) {
       const row = el('div', { class: 'head-row' }, el('span', { class: 'row-name' }, t('layer', { n: layer })));
       for (let head = 0; head < info.heads; head++) {
-        const canvas = el('canvas', { width: Math.min(length, THUMBNAIL), height: Math.min(length, THUMBNAIL) });
+        const canvas = el('canvas', { width: thumbnailSide(length), height: thumbnailSide(length) });
         const fact = reading.facts.find((one) => one.layer === layer && one.head === head);
         const button = el('button', {
           type: 'button', class: 'thumbnail', 'data-layer': layer, 'data-head': head, 'aria-label': t('heads.thumbnail', { layer, head, entropy: fact ? fmt(fact.entropy, 2) : '?' }),
@@ -90,15 +88,14 @@ export function headsSection(page) {
   /**
    * @param {HTMLElement} button
    * @param {import('./source.js').Reading} reading
-   * @param {number} length
    */
-  async function draw(button, reading, length) {
+  async function draw(button, reading) {
     const layer = Number(button.dataset.layer), head = Number(button.dataset.head), thumbnail = thumbnails.get(`${layer}.${head}`);
     if (!thumbnail || thumbnail.drawn || thumbnail.button !== button) return;
     thumbnail.drawn = true;
     try {
-      const map = await reading.thumbnail(layer, head);
-      soon(thumbnail.canvas, () => drawThumbnail(thumbnail.canvas, map, length));
+      const peaks = await reading.thumbnail(layer, head);
+      soon(thumbnail.canvas, () => drawThumbnail(thumbnail.canvas, peaks));
     } catch {
       // The text has been changed meanwhile, or the server is gone; the page says the latter.
       thumbnail.drawn = false;
@@ -108,19 +105,10 @@ export function headsSection(page) {
 
 /**
  * @param {HTMLCanvasElement} canvas
- * @param {import('./source.js').Map8} map (L, L)
- * @param {number} length
+ * @param {Float32Array} peaks (side, side)
  */
-function drawThumbnail(canvas, map, length) {
+function drawThumbnail(canvas, peaks) {
   const side = canvas.width, table = colourTable('a', false), image = new ImageData(side, side), pixels = new Uint32Array(image.data.buffer);
-  const peaks = new Uint8Array(side * side);
-  for (let i = 0; i < length; i++) {
-    const row = Math.floor(i * side / length) * side;
-    for (let j = 0; j < length; j++) {
-      const at = row + Math.floor(j * side / length), value = map.data[i * length + j];
-      if (value > peaks[at]) peaks[at] = value;
-    }
-  }
-  for (let n = 0; n < pixels.length; n++) pixels[n] = table[Math.round(255 * (map.least + (peaks[n] / 255) * (map.most - map.least)))];
+  for (let n = 0; n < pixels.length; n++) pixels[n] = table[(255 * peaks[n] + 0.5) | 0];
   /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d')).putImageData(image, 0, 0);
 }

@@ -11,6 +11,7 @@ import { keepSection } from './keep.js';
 import { largestOf } from './numbers.js';
 import { qkvSection } from './qkv.js';
 import { soon } from './schedule.js';
+import { fillChoices } from './section.js';
 import { scoresSection } from './scores.js';
 import { openSource, SourceError } from './source.js';
 import { defaultState, readState, writeState } from './state.js';
@@ -47,6 +48,7 @@ const screenWatcher = new IntersectionObserver((entries) => {
 const thePage = {
   choose(patch) {
     appState.current = { ...appState.current, ...patch };
+    delete document.body.dataset.ready;
     writeAddress();
     refresh();
   },
@@ -138,8 +140,10 @@ function show(reading, look) {
 
 function draw() {
   for (const section of appSections) {
-    soon(section, () => {
-      if (appView) section.update(appView);
+    soon(section, function* () {
+      if (!appView) return;
+      const steps = section.update(appView);
+      if (steps) yield* steps;
       section.element.dataset.drawn = 'true';
     }, () => onScreen.has(section.element));
   }
@@ -164,16 +168,14 @@ function choiceBar() {
     element,
     /** @param {import('./section.js').View} view */
     update({ state, info, tokens, labels }) {
-      if (shown !== tokens) {
-        shown = tokens;
-        fill(layer.box, ...Array.from({ length: info.layers }, (_, n) => el('option', { value: n }, String(n))));
-        fill(head.box, ...Array.from({ length: info.heads }, (_, n) => el('option', { value: n }, String(n))));
-        for (const { box } of [query, key]) fill(box, ...labels.map((label, n) => el('option', { value: n }, `${n} ${label}`)));
+      for (const [box, count, words, chosen] of /** @type {const} */ ([
+        [layer.box, info.layers, String, state.layer], [head.box, info.heads, String, state.head],
+        [query.box, tokens.length, (/** @type {number} */ n) => `${n} ${labels[n]}`, state.i], [key.box, tokens.length, (/** @type {number} */ n) => `${n} ${labels[n]}`, state.j],
+      ])) {
+        box.value = String(chosen);
+        if (shown !== tokens || box.value !== String(chosen)) fillChoices(box, count, words, chosen);
       }
-      layer.box.value = String(state.layer);
-      head.box.value = String(state.head);
-      query.box.value = String(state.i);
-      key.box.value = String(state.j);
+      shown = tokens;
     },
   };
 }

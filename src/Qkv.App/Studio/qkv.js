@@ -76,7 +76,7 @@ export function qkvSection(page) {
   let shownMap = '';
   return {
     element: frame.element,
-    update(view) {
+    *update(view) {
       last = view;
       const { state, info, look, labels, length } = view, c = info.hidden_size, d = info.head_size;
       const n = MAPS.findIndex(({ map }) => map === state.map), entry = MAPS[n];
@@ -93,6 +93,7 @@ export function qkvSection(page) {
       }
       input.set({ title: t('qkv.x', { layer: state.layer }), shape: `${length} × ${c}`, label: t('matrix.label', { name: 'X', rows: length, columns: c }), rows: length, columns: c, values: look.x.data, rowLabels: labels });
       input.select(state.map === 'q' ? state.i : state.j, -1);
+      yield;
       const linear = look.parameters?.[entry.parameter];
       weights[n].matrix.element.hidden = !linear;
       note.hidden = Boolean(linear);
@@ -104,6 +105,7 @@ export function qkvSection(page) {
         weights[n].matrix.select(-1, state.feature);
       }
       for (const { matrix, map, letter, tensor, parameter } of outputs) {
+        yield;
         matrix.set({ title: `${letter} · ${t(`qkv.${parameter}`)}`, shape: `${length} × ${d}`, label: t('matrix.label', { name: letter, rows: length, columns: d }), rows: length, columns: d, values: look[tensor].data, rowLabels: labels });
         matrix.select(map === 'q' ? state.i : state.j, state.feature);
       }

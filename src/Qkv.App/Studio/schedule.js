@@ -1,10 +1,11 @@
 // @ts-check
-// Work in small pieces, one or a few a frame, so that scrolling never waits for a drawing.
+// Work in small pieces, a few milliseconds a frame, so that scrolling never waits for a drawing.
 
 // A frame has 16 ms; the browser needs its share of them.
 const FRAME_BUDGET = 4;
 
-/** @typedef {{ run: () => void, visible: () => boolean }} Job */
+/** @typedef {() => (void | Generator<void>)} Work done at once, or a step at a time */
+/** @typedef {{ work: Work, steps: Generator<void> | null, visible: () => boolean }} Job */
 
 /** @type {Map<any, Job>} */
 const scheduledJobs = new Map();
@@ -13,17 +14,21 @@ let frameAsked = false;
 /**
  * Does something soon: what is visible first. A second job of the same key takes the place of the first.
  * @param {any} key
- * @param {() => void} run
+ * @param {Work} work
  * @param {() => boolean} [visible]
  */
-export function soon(key, run, visible = () => true) {
-  scheduledJobs.set(key, { run, visible });
+export function soon(key, work, visible = () => true) {
+  scheduledJobs.delete(key);
+  scheduledJobs.set(key, { work, steps: null, visible });
   askForFrame();
 }
 
-/** Whether nothing is left to draw. */
-export function isIdle() {
-  return scheduledJobs.size === 0;
+/**
+ * Does it all now.
+ * @param {Generator<void>} steps
+ */
+export function atOnce(steps) {
+  while (!steps.next().done);
 }
 
 function askForFrame() {
@@ -38,14 +43,28 @@ function runJobs() {
   frameAsked = false;
   const end = performance.now() + FRAME_BUDGET;
   do {
-    let next = [...scheduledJobs].find(([, job]) => job.visible());
-    // What nobody sees waits for a frame of its own.
-    next ??= scheduledJobs.entries().next().value;
+    const next = nextJob();
     if (!next) break;
-    scheduledJobs.delete(next[0]);
-    next[1].run();
+    const [key, job] = next;
+    if (!job.steps) {
+      const begun = job.work();
+      if (begun) job.steps = begun;
+      else forget(key, job);
+    }
+    if (job.steps && job.steps.next().done) forget(key, job);
   } while (performance.now() < end);
   askForFrame();
+}
+
+/** @returns {[any, Job] | undefined} */
+function nextJob() {
+  for (const entry of scheduledJobs) if (entry[1].visible()) return entry;
+  return scheduledJobs.entries().next().value;
+}
+
+/** @param {any} key @param {Job} job unless another has taken its place meanwhile */
+function forget(key, job) {
+  if (scheduledJobs.get(key) === job) scheduledJobs.delete(key);
 }
 
 /** Lets the browser draw and scroll before the work goes on. */

@@ -41,7 +41,7 @@ export function scoresSection(page) {
 
   return {
     element: frame.element,
-    update(view) {
+    *update(view) {
       last = view;
       const { state, info, look, labels, length } = view, d = info.head_size, { i, j } = state;
       pair = new Float32Array(2 * d);
@@ -51,12 +51,14 @@ export function scoresSection(page) {
       rounded = roundToSum(products, 3);
       strips.set({ title: t('scores.pair', { i: labels[i], j: labels[j] }), shape: `2 × ${d}`, label: t('scores.pairLabel', { i: labels[i], j: labels[j], d }), rows: 2, columns: d, values: pair, rowLabels: [`q ${labels[i]}`, `k ${labels[j]}`] });
       strips.select(-1, state.feature);
+      yield;
       bars.set({ title: t('scores.products'), shape: String(d), label: t('scores.productsLabel', { d, sum: rounded.sum }), values: products, selected: state.feature });
       const score = look.scores.data[i * length + j], root = Math.sqrt(d);
       const [rootText, scoreText] = [Number.isInteger(root) ? String(root) : fmt(root, 4), fmt(score, 3)];
       fill(sum,
         el('p', { class: 'sum-line' }, ...coloured(`{Q:q}·{K:k} = `), rounded.parts.slice(0, 3).map((part, n) => (n && !part.startsWith('−') ? `+ ${part}` : part.replace('−', n ? '− ' : '−'))).join(' '), ` + … (${t('qkv.terms', { n: d })}) = `, el('b', { id: 'score-sum' }, rounded.sum)),
         el('p', { class: 'sum-line' }, ...coloured(`{A:scores}[${labels[i]}, ${labels[j]}] = ${rounded.sum} ÷ √${d} = ${rounded.sum} ÷ ${rootText} = `), el('b', { class: 'tone-a', id: 'score' }, scoreText)));
+      yield;
       fillTable();
       map.set({ title: t('scores.map'), shape: `${length} × ${length}`, label: t('matrix.label', { name: t('scores.map'), rows: length, columns: length }), rows: length, columns: length, values: look.scores.data, rowLabels: labels, columnLabels: labels });
       map.select(i, j);

@@ -4,6 +4,9 @@
 import { coloured, el, fill } from './dom.js';
 import { t } from './text.js';
 
+// Options of a list that are made at once.
+const LONG_LIST = 64;
+
 /**
  * What every section is given when something was chosen.
  * @typedef {object} View
@@ -20,7 +23,7 @@ import { t } from './text.js';
 /**
  * @typedef {object} Section
  * @property {HTMLElement} element
- * @property {(view: View) => void} update
+ * @property {(view: View) => (void | Generator<void>)} update
  */
 
 /** @typedef {{ choose: (patch: Partial<import('./state.js').State>) => void, say: (words: string) => void }} Page */
@@ -65,6 +68,29 @@ export function choiceRow(label, choices, onchoose) {
       buttons.forEach((button, n) => button.setAttribute('aria-pressed', String(choices[n].value === value)));
     },
   };
+}
+
+/**
+ * A list to choose from. A long one is filled when someone comes to it.
+ * @param {HTMLSelectElement} box
+ * @param {number} count
+ * @param {(n: number) => string} words
+ * @param {number} chosen
+ */
+export function fillChoices(box, count, words, chosen) {
+  const option = (/** @type {number} */ n) => el('option', { value: n }, words(n));
+  const all = () => Array.from({ length: count }, (_, n) => option(n));
+  if (count <= LONG_LIST) fill(box, ...all());
+  else {
+    fill(box, option(chosen));
+    box.onfocus = () => {
+      const { value } = box;
+      fill(box, ...all());
+      box.value = value;
+      box.onfocus = null;
+    };
+  }
+  box.value = String(chosen);
 }
 
 /**

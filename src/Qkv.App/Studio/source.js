@@ -3,17 +3,17 @@
 
 import { dot, softmax } from './numbers.js';
 import { breathe } from './schedule.js';
+import { addPeaks, thumbnailSide } from './thumbnail.js';
 
 /**
  * @typedef {{ shape: number[], data: Float32Array }} Tensor
- * @typedef {{ data: Uint8Array, least: number, most: number }} Map8 one head's weights (L, L) as bytes, to colour with
  * @typedef {{ id: number, token: string, segment: number, special: boolean, start: number | null, end: number | null }} Token
  * @typedef {{ layer: number, head: number, entropy: number, distance: number, cls: number, sep: number, self: number, previous: number, next: number }} Facts
  * @typedef {{ token: string, id: number, score: number }} Guess
  * @typedef {{ weight: Tensor, bias: Tensor }} Linear
  * @typedef {{ layer: number, head: number, query: Linear, key: Linear, value: Linear, output: Linear, attention_norm: Linear, output_norm: Linear, embeddings_norm?: Linear }} Parameters
  * @typedef {{ model: string, family: string, layers: number, heads: number, hidden_size: number, head_size: number, max_tokens: number, layer_norm_epsilon: number, tasks: string[], special_tokens: Record<string, string>, version: string }} Info
- * @typedef {{ tokens: Token[], facts: Facts[], predictions: { position: number, top: Guess[] }[], thumbnail: (layer: number, head: number) => Promise<Map8> }} Reading one text, read by the model
+ * @typedef {{ tokens: Token[], facts: Facts[], predictions: { position: number, top: Guess[] }[], thumbnail: (layer: number, head: number) => Promise<Float32Array> }} Reading one text, read by the model
  * @typedef {'word' | 'position' | 'segment' | 'sum' | 'embeddings' | 'context' | 'projection' | 'attention_sum' | 'attention_output' | 'output'} RowName
  * @typedef {{ x: Tensor, queries: Tensor, keys: Tensor, values: Tensor, scores: Tensor, weights: Tensor, parameters: Parameters | null, row: (name: RowName, i: number) => ArrayLike<number> | null }} HeadView one head of it
  * @typedef {{ kind: string, a?: number, b?: number, token?: number, at?: number, text?: string, layer?: number, head?: number, value?: number }} Intervention
@@ -34,10 +34,10 @@ import { breathe } from './schedule.js';
  * @property {(kind: 'json' | 'safetensors' | 'html', request: any) => Promise<Blob>} file
  */
 
-/** @param {string} text */
+/** @param {string} text @returns {Uint8Array} */
 function base64Bytes(text) {
   const native = /** @type {any} */ (Uint8Array).fromBase64;
-  if (native) return /** @type {Uint8Array} */ (native.call(Uint8Array, text));
+  if (native) return native.call(Uint8Array, text);
   const characters = atob(text), bytes = new Uint8Array(characters.length);
   for (let i = 0; i < characters.length; i++) bytes[i] = characters.charCodeAt(i);
   return bytes;
@@ -90,19 +90,44 @@ export class SourceError extends Error {}
 export async function openSource() {
   const recorded = document.getElementById('trace');
   if (recorded) return recordedSource(JSON.parse(recorded.textContent ?? ''));
-  return liveSource(await (await ask('/info', null)).json());
+  return liveSource(await askNumbers('/info', null));
 }
 
+/** @type {Worker | null} */
+let readerWorker = null;
+let questionCount = 0;
+/** @type {Map<number, (answer: any) => void>} */
+const openQuestions = new Map();
+
 /**
+ * What the server answers, as numbers.
  * @param {string} path
  * @param {any} body null to GET
  * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
  */
-async function ask(path, body, signal) {
-  const answer = await fetch(path, body === null ? { signal } : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body), signal });
-  if (answer.ok) return answer;
-  const problem = await answer.json().catch(() => ({}));
-  throw new SourceError(problem.error ?? `${answer.status} ${answer.statusText}`);
+function askNumbers(path, body, signal) {
+  if (!readerWorker) {
+    readerWorker = new Worker('./reader.js', { type: 'module' });
+    readerWorker.addEventListener('message', ({ data }) => {
+      openQuestions.get(data.id)?.(data);
+      openQuestions.delete(data.id);
+    });
+    // A reader that cannot even start answers nobody.
+    readerWorker.addEventListener('error', () => {
+      for (const [id, answer] of openQuestions) answer({ id, gone: true });
+      openQuestions.clear();
+    });
+  }
+  const worker = readerWorker, id = questionCount++;
+  return new Promise((resolve, reject) => {
+    openQuestions.set(id, ({ json, refusal }) => {
+      if (json) resolve(json);
+      else reject(refusal ? new SourceError(refusal) : new TypeError('no answer'));
+    });
+    signal?.addEventListener('abort', () => worker.postMessage({ id, cancel: true }));
+    worker.postMessage({ id, path, body });
+  });
 }
 
 /**
@@ -120,7 +145,7 @@ function liveSource(info) {
     info,
     experiments: [],
     async read(a, b, signal) {
-      const json = await (await ask('/trace', { ...textOf(a, b), facts: true }, signal)).json();
+      const json = await askNumbers('/trace', { ...textOf(a, b), facts: true }, signal);
       /** @type {Map<number, Promise<any>>} */
       const layers = new Map();
       return {
@@ -129,13 +154,9 @@ function liveSource(info) {
         predictions: json.predictions ?? [],
         async thumbnail(layer, head) {
           // One layer at a time: a large model's maps come as they are scrolled to.
-          if (!layers.has(layer)) layers.set(layer, ask('/trace', { ...textOf(a, b), predictions: false, maps: [`layers.${layer}.weights`] }).then(async (answer) => {
-            const map = (await answer.json()).maps[`layers.${layer}.weights`];
-            return { ...map, data: base64Bytes(map.data) };
-          }));
-          const map = await layers.get(layer);
-          const size = map.shape[1] * map.shape[2];
-          return { data: map.data.subarray(head * size, (head + 1) * size), least: map.least, most: map.most };
+          const name = `layers.${layer}.weights`;
+          if (!layers.has(layer)) layers.set(layer, askNumbers('/trace', { ...textOf(a, b), predictions: false, maps: [name] }));
+          return (await layers.get(layer)).maps[name].thumbnails[head];
         },
       };
     },
@@ -152,11 +173,14 @@ function liveSource(info) {
     },
     async experiment(question, layer, head, signal) {
       const weights = `layers.${layer}.weights[${head}]`;
-      const json = await (await ask('/experiment', { ...question, tensors: [weights] }, signal)).json();
+      const json = await askNumbers('/experiment', { ...question, tensors: [weights] }, signal);
       return experimentOf(json, layer, head);
     },
     async file(kind, request) {
-      return (await ask({ json: '/trace', safetensors: '/trace.safetensors', html: '/export' }[kind], request)).blob();
+      const path = { json: '/trace', safetensors: '/trace.safetensors', html: '/export' }[kind];
+      const answer = await fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(request) });
+      if (answer.ok) return answer.blob();
+      throw new SourceError((await answer.json()).error);
     },
   };
 }
@@ -170,7 +194,7 @@ function liveSource(info) {
 function experimentOf(json, layer, head) {
   const name = `layers.${layer}.weights[${head}]`;
   /** @param {any} side @returns {Side} */
-  const sideOf = (side) => ({ tokens: side.tokens, weights: side.tensors?.[name] ? tensorOf(side.tensors[name]) : null, predictions: side.predictions ?? [] });
+  const sideOf = (side) => ({ tokens: side.tokens, weights: side.tensors?.[name] ?? null, predictions: side.predictions ?? [] });
   return { before: sideOf(json.before), after: sideOf(json.after), rows: json.rows, cosine: json.embedding_cosine, differences: json.context_differences, changes: json.changes ?? [] };
 }
 
@@ -193,14 +217,10 @@ async function lookLive(text, layer, head, family, signal) {
   /** @type {Record<string, Tensor>} */
   const tensors = {};
   let parameters = null;
-  const answers = requests.map((request) => ask('/trace', { ...text, predictions: false, ...request }, signal));
+  const answers = await Promise.all(requests.map((request) => askNumbers('/trace', { ...text, predictions: false, ...request }, signal)));
   for (const answer of answers) {
-    const json = await (await answer).json();
-    if (json.parameters) parameters = parametersOf(json.parameters);
-    for (const [name, tensor] of Object.entries(json.tensors)) {
-      tensors[name] = tensorOf(tensor);
-      await breathe();
-    }
+    if (answer.parameters) parameters = answer.parameters;
+    Object.assign(tensors, answer.tensors);
   }
   /** @type {Record<RowName, string>} */
   const names = {
@@ -297,7 +317,12 @@ function recordedSource(trace) {
         predictions: trace.predictions ?? [],
         async thumbnail(layer, head) {
           const { weights } = await attend(layer, head);
-          return { data: Uint8Array.from(weights.data, (weight) => Math.round(weight * 255)), least: 0, most: 1 };
+          const side = thumbnailSide(length), peaks = new Float32Array(side * side);
+          for (let i = 0; i < length; i++) {
+            addPeaks(peaks, side, weights.data.subarray(i * length, (i + 1) * length), i, length);
+            if (i % 64 === 63) await breathe();
+          }
+          return peaks;
         },
       };
     },
@@ -331,12 +356,17 @@ function recordedSource(trace) {
       const wanted = JSON.stringify([question.interventions, question.base ?? []]);
       const found = trace.experiments.find((/** @type {any} */ one) => JSON.stringify([one.request.interventions.map(bare), (one.request.base ?? []).map(bare)]) === wanted);
       if (!found) throw new SourceError('');
-      return experimentOf(found.answer, layer, head);
+      return experimentOf({ ...found.answer, before: decodedSide(found.answer.before), after: decodedSide(found.answer.after) }, layer, head);
     },
     async file() {
       return new Blob([document.getElementById('trace')?.textContent ?? ''], { type: 'application/json' });
     },
   };
+}
+
+/** @param {any} side of a recorded experiment */
+function decodedSide(side) {
+  return { ...side, tensors: Object.fromEntries(Object.entries(side.tensors ?? {}).map(([name, tensor]) => [name, tensorOf(/** @type {any} */ (tensor))])) };
 }
 
 /**

@@ -4,7 +4,7 @@
 /** @type {Record<string, [string, string]>} */
 const STRINGS = {
   'title': ['Qkv · how Q, K and V make attention', 'Qkv · Q、K、V 如何构成注意力'],
-  'tagline': ['How Q, K and V make attention, on your own sentence', '用你自己的句子，看 Q、K、V 如何构成注意力'],
+  'tagline': ['How Q, K and V make attention, on your own sentence', '在你的句子里，看见 Q、K、V'],
   'intro': ['Each number below was computed by the model at hand. Follow one token from top to bottom, or choose another at any time.', '下面每个数都由当前模型算出。可以从上到下跟着一个词元走，也可以随时换一个。'],
   'language': ['中文', 'English'],
   'languageLabel': ['Switch to Chinese', '切换到英文'],

@@ -6,6 +6,9 @@ import { percent } from './draw/bars.js';
 import { sectionFrame } from './section.js';
 import { t } from './text.js';
 
+// Enough that the line is not laid out anew too often, few enough for a frame.
+const CHIPS_A_STEP = 128;
+
 // Waits until the fingers rest.
 const TYPING_PAUSE = 350;
 
@@ -68,7 +71,7 @@ export function tokensSection(page) {
   let lastI = -1, lastJ = -1;
   return {
     element: frame.element,
-    update({ state, tokens, labels, info, reading, source, length }) {
+    *update({ state, tokens, labels, info, reading, source, length }) {
       for (const [field, text] of /** @type {const} */ ([[first, state.a], [second, state.b]])) {
         if (document.activeElement !== field && field.value !== text) field.value = text;
         field.readOnly = source.recorded;
@@ -76,14 +79,21 @@ export function tokensSection(page) {
       }
       examples.hidden = source.recorded;
       if (shown !== tokens) {
-        buttons = tokens.map((token, n) => el('button', {
+        shown = tokens;
+        lastI = lastJ = -1;
+        buttons = [];
+        fill(chips);
+      }
+      while (buttons.length < length) {
+        const n = buttons.length, token = tokens[n];
+        const button = el('button', {
           type: 'button', class: `chip${token.special ? ' special' : ''}${token.segment ? ' second' : ''}`, tabindex: '-1', 'data-token': n,
           onclick: (/** @type {MouseEvent} */ event) => page.choose(event.shiftKey ? { j: n } : { i: n }),
           oncontextmenu: (/** @type {MouseEvent} */ event) => { event.preventDefault(); page.choose({ j: n }); },
-        }, el('span', { class: 'chip-text' }, labels[n]), el('span', { class: 'chip-id' }, String(token.id))));
-        fill(chips, ...buttons);
-        shown = tokens;
-        lastI = lastJ = -1;
+        }, el('span', { class: 'chip-text' }, labels[n]), el('span', { class: 'chip-id' }, String(token.id)));
+        buttons.push(button);
+        chips.append(button);
+        if (buttons.length % CHIPS_A_STEP === 0) yield;
       }
       for (const n of [lastI, lastJ, state.i, state.j]) {
         if (!buttons[n]) continue;

@@ -44,7 +44,7 @@ export function weightsSection(page) {
 
   return {
     element: frame.element,
-    update(view) {
+    *update(view) {
       last = view;
       const { state, info, look, labels, length } = view, { i, j } = state, root = Math.sqrt(info.head_size);
       const divided = look.scores.data.subarray(i * length, (i + 1) * length);
@@ -52,9 +52,12 @@ export function weightsSection(page) {
       scaled.checked = !state.scaled;
       row = softmax(scores);
       if (state.scaled) row.weights.set(look.weights.data.subarray(i * length, (i + 1) * length));
+      yield;
       before.set({ title: t(state.scaled ? 'weights.before' : 'weights.beforeRaw', { i: labels[i] }), shape: String(length), label: t('weights.beforeLabel', { i: labels[i] }), values: scores, selected: j });
+      yield;
       after.set({ title: t('weights.after', { i: labels[i] }), shape: String(length), label: t('weights.afterLabel', { i: labels[i], most: labels[largestOf(row.weights, 1)[0]] }), values: row.weights, labels, selected: j, most: 1 });
 
+      yield;
       // exp(score − largest), as the kernel computes it, so that nothing overflows.
       const shown = length <= ROWS + 1 ? labels.map((_, n) => n) : largestOf(row.weights, ROWS);
       const rest = length - shown.length, others = (/** @type {ArrayLike<number>} */ all) => {
@@ -70,6 +73,7 @@ export function weightsSection(page) {
       fill(table, tableOf(t('weights.table', { i: labels[i] }), [t('weights.token'), '{A:s}', `exp(s − ${fmt(row.largest, 3)})`, `÷ ${exponentials.sum}`], rows));
       table.id = 'softmax-table';
 
+      yield;
       const other = softmax(Float64Array.from(divided, (score) => score * root)), own = look.weights.data.subarray(i * length, (i + 1) * length);
       /** @param {(p: ArrayLike<number>) => number} of @param {number} digits */
       const both = (of, digits) => [fmt(of(own), digits), fmt(of(other.weights), digits)];
@@ -81,6 +85,7 @@ export function weightsSection(page) {
       ]));
       compared.id = 'saturation';
 
+      yield;
       if (mapOf !== look) {
         mapOf = look;
         rowTexts = [];

@@ -2,7 +2,7 @@
 // A matrix as a heat map on a canvas: one colour a number, rows and columns that light up, a readout of the exact number.
 
 import { el, svg } from '../dom.js';
-import { soon } from '../schedule.js';
+import { atOnce, soon } from '../schedule.js';
 import { colourIndex, colourTable, cssColour, inkOn, themeColour } from './colours.js';
 import { fillCaption, saveMenu } from './picture.js';
 import { fmt } from '../numbers.js';
@@ -43,6 +43,9 @@ import { fmt } from '../numbers.js';
 const LABEL_FONT = '12px system-ui, "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", sans-serif';
 const LABEL_WIDTH = 76;
 
+// So many cells are coloured between two looks at the clock: well under a millisecond's work, or a few before the code is warm.
+const CELLS_A_STEP = 8192;
+
 /** @param {MatrixOptions} options */
 export function createMatrix(options) {
   const signed = options.signed ?? true;
@@ -53,6 +56,11 @@ export function createMatrix(options) {
   // The figure is as wide as its picture; this tells how wide it may be.
   const holder = el('div', { class: 'matrix-holder' }, element);
   const small = el('canvas');
+
+  const onScreen = () => {
+    const box = holder.getBoundingClientRect();
+    return box.bottom > 0 && box.top < innerHeight;
+  };
 
   /** @type {MatrixData} */
   let data = { title: '', label: '', rows: 0, columns: 0, values: [] };
@@ -66,13 +74,26 @@ export function createMatrix(options) {
   /** @param {number} row @param {number} column */
   const bytesAt = (row, column) => colourTable(toneOf(row), signed)[colourIndex(data.values[row * data.columns + column], limitOf(row), signed)];
 
-  function measure() {
+  function* measure() {
     limits = new Array(options.ownLimits ? data.rows : 1).fill(0);
-    for (let n = 0; n < data.rows * data.columns; n++) {
-      const row = options.ownLimits ? Math.floor(n / data.columns) : 0, size = Math.abs(data.values[n]);
-      if (size > limits[row] && size < Infinity) limits[row] = size;
+    if (data.limit !== undefined) {
+      limits.fill(data.limit);
+      return;
     }
-    if (data.limit !== undefined) limits.fill(data.limit);
+    const { rows, columns, values } = data;
+    for (let row = 0, cellsDone = 0; row < rows; row++) {
+      let most = 0;
+      for (let n = row * columns; n < (row + 1) * columns; n++) {
+        const value = values[n], size = value < 0 ? -value : value;
+        if (size > most && size < Infinity) most = size;
+      }
+      const place = options.ownLimits ? row : 0;
+      if (most > limits[place]) limits[place] = most;
+      if ((cellsDone += columns) >= CELLS_A_STEP) {
+        cellsDone = 0;
+        yield;
+      }
+    }
   }
 
   function layout() {
@@ -99,6 +120,12 @@ export function createMatrix(options) {
     return true;
   }
 
+  function* draw() {
+    yield* measure();
+    yield* paint();
+    showReadout();
+  }
+
   const heightOf = () => Math.ceil(top + cellHeight * data.rows + 1);
 
   /** @param {HTMLCanvasElement} canvas */
@@ -113,20 +140,25 @@ export function createMatrix(options) {
     return context;
   }
 
-  function paint() {
+  function* paint() {
     if (!layout()) return;
     plot.style.height = `${heightOf()}px`;
-    const context = prepare(cells), { rows, columns, values } = data;
-    small.width = columns;
-    small.height = rows;
+    const { rows, columns, values } = data;
     const image = new ImageData(columns, rows), pixels = new Uint32Array(image.data.buffer);
-    for (let row = 0; row < rows; row++) {
+    for (let row = 0, cellsDone = 0; row < rows; row++) {
       const table = colourTable(toneOf(row), signed), limit = limitOf(row) || 1, factor = (signed ? 127.5 : 255) / limit, zero = signed ? 127.5 : 0;
       for (let n = row * columns; n < (row + 1) * columns; n++) {
         const at = values[n] * factor + zero + 0.5;
         pixels[n] = table[at > 255 ? 255 : at > 0 ? at | 0 : 0];
       }
+      if ((cellsDone += columns) >= CELLS_A_STEP) {
+        cellsDone = 0;
+        yield;
+      }
     }
+    const context = prepare(cells);
+    small.width = columns;
+    small.height = rows;
     /** @type {CanvasRenderingContext2D} */ (small.getContext('2d')).putImageData(image, 0, 0);
     context.imageSmoothingEnabled = cellWidth < 1 || cellHeight < 1;
     context.drawImage(small, left, top, cellWidth * columns, cellHeight * rows);
@@ -261,7 +293,7 @@ export function createMatrix(options) {
   new ResizeObserver(() => {
     if (holder.clientWidth === knownWidth) return;
     knownWidth = holder.clientWidth;
-    soon(cells, paint);
+    soon(cells, draw, onScreen);
   }).observe(holder);
 
   function toSvg() {
@@ -298,9 +330,8 @@ export function createMatrix(options) {
       hovered = { row: -1, column: -1 };
       fillCaption(caption, next.title, next.shape);
       plot.setAttribute('aria-label', next.label);
-      measure();
-      paint();
-      showReadout();
+      if (next.rows * next.columns <= CELLS_A_STEP) atOnce(draw());
+      else soon(cells, draw, onScreen);
     },
     /**
      * Marks a cell, a row (column −1) or a column (row −1).
