@@ -10,7 +10,7 @@ import { headsSection } from './heads.js';
 import { keepSection } from './keep.js';
 import { largestOf } from './numbers.js';
 import { qkvSection } from './qkv.js';
-import { soon } from './schedule.js';
+import { soon, whenDone } from './schedule.js';
 import { fillChoices } from './section.js';
 import { scoresSection } from './scores.js';
 import { openSource, SourceError } from './source.js';
@@ -143,7 +143,7 @@ function draw() {
       section.element.dataset.drawn = 'true';
     }, () => onScreen.has(section.element));
   }
-  soon('drawn', () => { document.body.dataset.ready = 'true'; }, () => false);
+  whenDone('drawn', () => { document.body.dataset.ready = 'true'; });
 }
 
 /** Layer, head, i and j, always at hand. */

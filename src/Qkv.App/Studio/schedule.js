@@ -24,11 +24,15 @@ export function soon(key, work, visible = () => true) {
 }
 
 /**
- * Does it all now.
- * @param {Generator<void>} steps
+ * Does something when nothing else is left to do.
+ * @param {any} key
+ * @param {() => void} work
  */
-export function atOnce(steps) {
-  while (!steps.next().done);
+export function whenDone(key, work) {
+  soon(key, () => {
+    if (scheduledJobs.size > 1) whenDone(key, work);
+    else work();
+  }, () => false);
 }
 
 function askForFrame() {

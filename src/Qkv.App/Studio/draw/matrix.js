@@ -2,7 +2,7 @@
 // A matrix as a heat map on a canvas: one colour a number, rows and columns that light up, a readout of the exact number.
 
 import { el, svg } from '../dom.js';
-import { atOnce, soon } from '../schedule.js';
+import { soon } from '../schedule.js';
 import { colourIndex, colourTable, cssColour, inkOn, themeColour } from './colours.js';
 import { fillCaption, saveMenu } from './picture.js';
 import { fmt } from '../numbers.js';
@@ -153,6 +153,7 @@ export function createMatrix(options) {
 
   function* paint() {
     if (!layout()) return;
+    yield;
     plot.style.height = `${heightOf()}px`;
     const { rows, columns, values } = data;
     const image = new ImageData(columns, rows), pixels = new Uint32Array(image.data.buffer);
@@ -167,12 +168,15 @@ export function createMatrix(options) {
         yield;
       }
     }
+    yield;
     const context = prepare(cells);
+    yield;
     small.width = columns;
     small.height = rows;
     /** @type {CanvasRenderingContext2D} */ (small.getContext('2d')).putImageData(image, 0, 0);
     context.imageSmoothingEnabled = cellWidth < 1 || cellHeight < 1;
     context.drawImage(small, left, top, cellWidth * columns, cellHeight * rows);
+    yield;
 
     context.font = LABEL_FONT;
     context.fillStyle = cssOf('ink-soft');
@@ -215,7 +219,9 @@ export function createMatrix(options) {
       context.strokeRect(left + from * cellWidth + 1, top + row * cellHeight + 1, (to - from) * cellWidth - 2, cellHeight - 2);
     }
     element.style.maxWidth = `${Math.max(width, 280)}px`;
+    yield;
     paintMarks();
+    yield;
     paintScale();
   }
 
@@ -342,8 +348,7 @@ export function createMatrix(options) {
       hovered = { row: -1, column: -1 };
       fillCaption(caption, next.title, next.shape);
       plot.setAttribute('aria-label', next.label);
-      if (next.rows * next.columns <= CELLS_A_STEP) atOnce(draw());
-      else soon(cells, draw, onScreen);
+      soon(cells, draw, onScreen);
     },
     /**
      * Marks a cell, a row (column −1) or a column (row −1).
@@ -352,10 +357,7 @@ export function createMatrix(options) {
      */
     select(row, column) {
       selected = { row, column };
-      if (data.rows * data.columns <= CELLS_A_STEP) {
-        paintMarks();
-        showReadout();
-      } else soon(marks, () => { paintMarks(); showReadout(); }, onScreen);
+      soon(marks, () => { paintMarks(); showReadout(); }, onScreen);
     },
     /** @param {number} row @param {number} column */
     light(row, column) {
