@@ -69,6 +69,7 @@ internal static class CommandLine
             DoctorCommand.Create(common),
             TrainCommand.Create(common),
             EvaluateCommand.Create(common),
+            ServeCommand.Create(common),
         };
         root.Directives.Clear();
         return root;

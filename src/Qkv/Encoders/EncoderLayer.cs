@@ -27,6 +27,14 @@ internal sealed unsafe class EncoderLayer(SelfAttention attention, Linear projec
         attention.Backward(tokens, x, a, g, g.Output, threads); //                                  Q, K, V → scores → weights → context
     }
 
+    public SelfAttention Attention => attention;
+
+    public Linear Projection => projection;
+
+    public Normalization AttentionNorm => attentionNorm;
+
+    public Normalization OutputNorm => outputNorm;
+
     public IEnumerable<Linear> LinearMaps => [attention.QueriesKeysValues, projection, feedForward.First, feedForward.Second];
 
     public IEnumerable<Normalization> Normalizations => [attentionNorm, outputNorm];

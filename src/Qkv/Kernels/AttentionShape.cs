@@ -18,6 +18,7 @@ internal unsafe struct AttentionShape
     public float* Values; // (Tk, H·D)
     public nint KeyStride;
     public AttentionMaskView Mask;
+    public float* Temperatures; // (H): a head's scores are divided by it, in the forward pass; null for 1
 
     public readonly float Scale => 1f / MathF.Sqrt(HeadSize);
 
@@ -39,7 +40,7 @@ internal unsafe struct AttentionShape
     [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
     public readonly void Score<V>(float* products, int sequence, int head, int query, int first, int count) where V : struct, ISimd<V>
     {
-        Elementwise.Scale<V>(products, count, Scale);
+        Elementwise.Scale<V>(products, count, Temperatures == null ? Scale : Scale / Temperatures[head]);
         if (Mask.Additive != null) Elementwise.Add<V>(products, Mask.AdditiveRow(sequence, head, query) + first, products, count);
         if (Mask.HiddenKeys != null)
         {
