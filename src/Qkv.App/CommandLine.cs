@@ -67,6 +67,7 @@ internal static class CommandLine
             TokenizeCommand.Create(common),
             TraceCommand.Create(common),
             DoctorCommand.Create(common),
+            ConvertCommand.Create(common),
             TrainCommand.Create(common),
             EvaluateCommand.Create(common),
             ServeCommand.Create(common),
