@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Microsoft.Playwright;
-using Qkv.Tests.App.Server;
 using static Qkv.Tests.App.Studio.StudioPage;
 
 namespace Qkv.Tests.App.Studio;
