@@ -30,12 +30,15 @@ internal static class TrainCommand
         Option<double?> warmUp = Options.Real("--warm-up", 0, 1, "The part of the run in which the rate rises (default: 0.03).");
         Option<int?> seed = Options.Number("--seed", 0, "Where the random numbers start (default: 1): same seed, same bits, whatever the threads.");
         Option<double?> checkpoint = Options.Real("--checkpoint-seconds", 0, 86400, "Seconds between checkpoints (default: 300): what a power cut can cost.");
+        var learning = new LearningOptions(fineTuning: false);
         var mlm = new Command("mlm", "Trains a masked language model on text.")
         {
             input, validation, output, vocabulary, layers, hidden, heads, intermediate, steps, minutes, length, curriculum, batch, maskRate, rate, warmUp, seed, checkpoint,
         };
+        learning.AddTo(mlm);
         common.Run(mlm, (invocation, result) => Run(invocation, new MaskedLanguageRun
         {
+            Prepare = learning.Read(result),
             Input = result.GetRequiredValue(input),
             Validation = result.GetValue(validation),
             Output = result.GetRequiredValue(output),
@@ -71,7 +74,7 @@ internal static class TrainCommand
         int[] train = TextCorpus.Read(run.Input, tokenizer, separator).Tokens;
         int[] validation = run.Validation == null ? [] : TextCorpus.Read(run.Validation, tokenizer, separator).Tokens;
         var task = new MaskedLanguageTask(model, tokenizer, train, run.Windows) { Validation = validation };
-        string fingerprint = run.Fingerprint(train.Length);
+        string fingerprint = run.Fingerprint(train.Length) + run.Prepare(model);
         directory.Appear(model, fingerprint);
 
         using var log = new TrainingLog(invocation.Terminal, directory.Path);

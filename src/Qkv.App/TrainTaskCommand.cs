@@ -31,12 +31,15 @@ internal static class TrainTaskCommand
         {
             input, validation, output, textColumn, labelColumn, epochs, steps, minutes, rate, layerDecay, warmUp, batch, length, smoothing, seed,
         };
+        var learning = new LearningOptions(fineTuning: true);
+        learning.AddTo(command);
         common.Run(command, (invocation, result) =>
         {
             LabelledInput Named(string path) => LabelledOptions.Resolve(kind, path, result.GetValue(textColumn), result.GetValue(labelColumn));
             return Run(invocation, new TaskRun
             {
                 Kind = kind,
+                Prepare = learning.Read(result),
                 Input = Named(result.GetRequiredValue(input)),
                 Validation = result.GetValue(validation) is { } path ? Named(path) : null,
                 Output = result.GetRequiredValue(output),
@@ -82,7 +85,7 @@ internal static class TrainTaskCommand
         long epoch = task.Batches.Steps(run.Options.Seed, 1);
         long? steps = run.Options.Steps ?? (run.Options.Minutes == null ? task.Batches.Steps(run.Options.Seed, run.Epochs) : null);
         long tokens = train.Sum(example => (long)example.Ids.Length);
-        string fingerprint = run.Fingerprint(steps, rows.Count, tokens);
+        string fingerprint = run.Fingerprint(steps, rows.Count, tokens) + run.Prepare(model);
         directory.Appear(model, fingerprint);
 
         using var log = new TrainingLog(invocation.Terminal, directory.Path);
