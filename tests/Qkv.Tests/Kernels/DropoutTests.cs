@@ -57,7 +57,7 @@ public unsafe class DropoutTests
     {
         float[] factors = Draw(new DropoutPlan(0.25, 0.25, 0.25).At(42, 3).Projection(1), 3, 40);
         int[] dropped = [.. Enumerable.Range(0, 40).Where(i => factors[80 + i] == 0)];
-        Assert.Equal(Dropped, dropped);
+        Assert.Equal(string.Join(' ', Dropped), string.Join(' ', dropped));
         Dropout dropout = new DropoutPlan(0.25, 0.25, 0.25).At(42, 3).Projection(1);
         for (int first = 0; first < 40; first++)
         {
@@ -96,8 +96,8 @@ public unsafe class DropoutTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new Dropout(double.NaN, 5));
     }
 
-    // What was drawn when this was written.
-    private static readonly int[] Dropped = [];
+    // Computed apart, in whole numbers.
+    private static readonly int[] Dropped = [4, 11, 14, 22, 24, 29, 35];
 
     private static float[] Draw(Dropout dropout, int rows, int columns)
     {

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Qkv.Kernels;
 
 namespace Qkv.Tests.Reference;
@@ -24,27 +25,33 @@ internal static class ActivationTwin
         _ => throw new ArgumentOutOfRangeException(nameof(activation)),
     };
 
-    /// <summary>d/dx of the same.</summary>
-    public static double Derivative(Activation activation, double x)
+    /// <summary>d/dx of the same, in the arithmetic of <typeparamref name="T"/>.</summary>
+    public static T Derivative<T>(Activation activation, T x) where T : struct, IFloatingPointIeee754<T>
     {
-        double s = Sigmoid(x), u = Math.Tanh(Math.Sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)), quick = Sigmoid(1.702 * x), softplus = Math.Tanh(x > 30 ? x : Math.Log(1 + Math.Exp(x)));
-        double gelu = 0.5 * (1 + ErrorFunction.Erf(x / Math.Sqrt(2))) + x * Math.Exp(-x * x / 2) / Math.Sqrt(2 * Math.PI);
+        T one = T.One, two = N(2);
         return activation switch
         {
-            Activation.Linear => 1,
-            Activation.Gelu => gelu,
-            Activation.GeluTanh => 0.5 * (1 + u) + 0.5 * x * (1 - u * u) * Math.Sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x * x),
-            Activation.Gelu10 => Math.Abs(Gelu(x)) < 10 ? gelu : 0,
-            Activation.QuickGelu => quick + 1.702 * x * quick * (1 - quick),
-            Activation.Relu => x > 0 ? 1 : 0,
-            Activation.Relu2 => 2 * Math.Max(x, 0),
-            Activation.Relu6 => x is > 0 and < 6 ? 1 : 0,
-            Activation.Sigmoid => s * (1 - s),
-            Activation.Silu => s + x * s * (1 - s),
-            Activation.Tanh => 1 - Math.Tanh(x) * Math.Tanh(x),
-            Activation.Mish => softplus + x * (1 - softplus * softplus) * s,
+            Activation.Linear => one,
+            Activation.Gelu => GeluSlope(),
+            Activation.GeluTanh => TanhSlope(T.Tanh(N(Math.Sqrt(2 / Math.PI)) * (x + N(0.044715) * x * x * x)), N(Math.Sqrt(2 / Math.PI)) * (one + N(3 * 0.044715) * x * x)),
+            Activation.Gelu10 => Math.Abs(Gelu(double.CreateTruncating(x))) < 10 ? GeluSlope() : T.Zero,
+            Activation.QuickGelu => SwishSlope(N(1.702)),
+            Activation.Relu => x > T.Zero ? one : T.Zero,
+            Activation.Relu2 => two * T.Max(x, T.Zero),
+            Activation.Relu6 => x > T.Zero && x < N(6) ? one : T.Zero,
+            Activation.Sigmoid => Logistic(x) * (one - Logistic(x)),
+            Activation.Silu => SwishSlope(one),
+            Activation.Tanh => one - T.Tanh(x) * T.Tanh(x),
+            Activation.Mish => MishSlope(T.Tanh(x > N(30) ? x : T.Log(one + T.Exp(x)))),
             _ => throw new ArgumentOutOfRangeException(nameof(activation)),
         };
+
+        static T N(double number) => T.CreateTruncating(number);
+        static T Logistic(T z) => T.One / (T.One + T.Exp(-z));
+        T GeluSlope() => N(0.5) * (one + N(ErrorFunction.Erf(double.CreateTruncating(x / T.Sqrt(two))))) + x * T.Exp(-x * x / two) / N(Math.Sqrt(2 * Math.PI));
+        T TanhSlope(T t, T inner) => N(0.5) * (one + t) + N(0.5) * x * (one - t * t) * inner; // ½x(1 + t)
+        T SwishSlope(T a) => Logistic(a * x) + a * x * Logistic(a * x) * (one - Logistic(a * x)); // x·σ(ax)
+        T MishSlope(T t) => t + x * (one - t * t) * Logistic(x); // x·t
     }
 
     public static double Sigmoid(double x) => 1 / (1 + Math.Exp(-x));

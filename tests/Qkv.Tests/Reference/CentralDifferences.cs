@@ -9,6 +9,7 @@ internal static class CentralDifferences
     /// <summary>Holds the gradients of a computation to (8·(f(h) − f(−h)) − (f(2h) − f(−2h))) / 12h for each number of each input.</summary>
     public static void Check(string name, Func<Tape<double>, Node<double>> forward, params ReadOnlySpan<Node<double>> inputs)
     {
+        foreach (Node<double> input in inputs) Array.Clear(input.Gradient);
         var tape = new Tape<double>();
         tape.Backward(forward(tape));
         foreach (Node<double> input in inputs)

@@ -83,7 +83,7 @@ internal sealed class Tape<T> where T : struct, IFloatingPointIeee754<T>
     /// <summary>activation(x)</summary>
     public Node<T> Activate(Activation activation, Node<T> x) => Map(
         x.Values.Select(value => T.CreateTruncating(ActivationTwin.Forward(activation, double.CreateTruncating(value)))), x.Columns,
-        y => i => x.Gradient[i] += y.Gradient[i] * T.CreateTruncating(ActivationTwin.Derivative(activation, double.CreateTruncating(x.Values[i]))));
+        y => i => x.Gradient[i] += y.Gradient[i] * ActivationTwin.Derivative(activation, x.Values[i]));
 
     /// <summary>(x − mean) / √(variance + ε) · γ + β</summary>
     public Node<T> LayerNorm(Node<T> x, Node<T> gamma, Node<T> beta, double epsilon)
