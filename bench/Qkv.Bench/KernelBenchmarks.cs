@@ -1,6 +1,8 @@
+using System.Buffers;
 using BenchmarkDotNet.Attributes;
 using Qkv.Encoders;
 using Qkv.Kernels;
+using Qkv.Text;
 
 namespace Qkv.Bench;
 
@@ -30,30 +32,20 @@ public unsafe class MatMulBenchmark
     public void MatMul() => _map.Forward(_x.Pointer, Rows, _y.Pointer, Workers.Limit);
 }
 
-/// <summary>Twelve heads of 64 features over one sequence, all threads: the tiled attention beside the one that keeps its matrices.</summary>
+/// <summary>Twelve heads of 64 features over one sequence, all threads.</summary>
 [MemoryDiagnoser]
-public class AttentionBenchmark
+public class FlashAttentionBenchmark
 {
-    private const int Heads = 12, HeadSize = 64;
-
-    private float[] _queries = [], _keys = [], _values = [], _context = [], _scores = [], _weights = [];
+    private AttentionInputs _inputs = null!;
 
     [Params(32, 128, 512)]
     public int Length { get; set; }
 
     [GlobalSetup]
-    public void Setup()
-    {
-        _queries = RandomEncoder.Numbers(Length * Heads * HeadSize);
-        (_keys, _values, _context) = ([.. _queries], [.. _queries], new float[_queries.Length]);
-        (_scores, _weights) = (new float[Heads * Length * Length], new float[Heads * Length * Length]);
-    }
+    public void Setup() => _inputs = new AttentionInputs(Length, Workers.Limit);
 
     [Benchmark]
-    public void Flash() => FlashAttention.Forward(_queries, _keys, _values, Heads, HeadSize, _context);
-
-    [Benchmark(Baseline = true)]
-    public void Reference() => AttentionReference.Forward(_queries, _keys, _values, Heads, HeadSize, _scores, _weights, _context);
+    public void Flash() => _inputs.Flash();
 }
 
 /// <summary>What works row by row, over 128 tokens of BERT-base.</summary>
@@ -81,7 +73,7 @@ public class RowBenchmark
     public void Softmax() => Kernels.Softmax.Forward(_x, Columns, _y);
 }
 
-/// <summary>Every activation over 128 · 3072 numbers, on one thread.</summary>
+/// <summary>Every activation over 128 · 3072 numbers, all threads.</summary>
 [MemoryDiagnoser]
 public class ActivationBenchmark
 {
@@ -92,4 +84,23 @@ public class ActivationBenchmark
 
     [Benchmark]
     public void Apply() => ActivationFunctions.Apply(Function, _x, _y);
+}
+
+/// <summary>Ids of a mixed Chinese and English text, on one thread.</summary>
+[MemoryDiagnoser]
+public class TokenizerBenchmark
+{
+    private readonly ArrayBufferWriter<int> _ids = new(1 << 12);
+    private Tokenizer _tokenizer = null!;
+
+    [GlobalSetup]
+    public void Setup() => _tokenizer = TokenizerRates.BuiltIn();
+
+    [Benchmark]
+    public int Tokenize()
+    {
+        _ids.ResetWrittenCount();
+        foreach (string line in TokenizerRates.Sample) _tokenizer.Append(line, _ids);
+        return _ids.WrittenCount;
+    }
 }

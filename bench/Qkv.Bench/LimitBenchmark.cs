@@ -53,7 +53,7 @@ internal static unsafe class LimitBenchmark
                 yield return new Case($"matmul/{product.Name}/{product.Inputs}x{product.Maps * product.Outputs}/{rows}",
                     2.0 * rows * product.Inputs * product.Maps * product.Outputs, () => MatMulOf(product, rows, threads));
         foreach (int length in (int[])[128, 512, 2048])
-            yield return new Case($"attention/12x64/{length}", 4.0 * 768 * length * length, () => AttentionOf(length, threads));
+            yield return new Case($"attention/12x64/{length}", 4.0 * 768 * length * length, () => new AttentionInputs(length, threads).Flash);
         Encoder? encoder = null;
         foreach ((int sequences, int length) in ((int, int)[])[(1, 128), (8, 128), (1, 512)])
             yield return new Case($"bert-base/float32/{sequences}x{length}", ForwardOperations(RandomEncoder.Base, sequences, length),
@@ -93,35 +93,6 @@ internal static unsafe class LimitBenchmark
         Linear map = RandomEncoder.Map(product.Maps, product.Inputs, product.Outputs);
         AlignedBuffer x = RandomEncoder.Rows(rows, product.Inputs), residual = RandomEncoder.Rows(rows, map.Outputs), y = new((long)rows * map.Outputs);
         return () => map.Forward(x.Pointer, rows, y.Pointer, threads, product.Activation, product.Residual ? residual.Pointer : null);
-    }
-
-    private static Action AttentionOf(int length, int threads)
-    {
-        const int heads = 12, headSize = 64, features = heads * headSize;
-        AlignedBuffer x = RandomEncoder.Rows(length, 3 * features);
-        AlignedBuffer context = new((long)length * features), scratch = new((long)threads * FlashAttention.ScratchSize(headSize));
-        int[] starts = GC.AllocateArray<int>(2, pinned: true);
-        starts[1] = length;
-        return () =>
-        {
-            fixed (int* start = starts)
-            {
-                var shape = new AttentionShape
-                {
-                    Sequences = 1,
-                    Heads = heads,
-                    HeadSize = headSize,
-                    QueryStarts = start,
-                    KeyStarts = start,
-                    Queries = x.Pointer,
-                    QueryStride = 3 * features,
-                    Keys = x.Pointer + features,
-                    Values = x.Pointer + 2 * features,
-                    KeyStride = 3 * features,
-                };
-                FlashAttention.Forward(shape, context.Pointer, features, scratch.Pointer, threads);
-            }
-        };
     }
 
     private static Action ForwardOf(Encoder encoder, TokenBatch batch)

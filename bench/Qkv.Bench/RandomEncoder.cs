@@ -84,10 +84,10 @@ internal static class RandomEncoder
     }
 
     /// <summary>Hidden states (rows, columns) to compute with.</summary>
-    public static AlignedBuffer Rows(int rows, int columns)
+    public static AlignedBuffer Rows(int rows, int columns, float range = 1f)
     {
         var buffer = new AlignedBuffer((long)rows * columns);
-        Numbers(buffer.Length).CopyTo(buffer.Span);
+        Numbers(buffer.Length, range).CopyTo(buffer.Span);
         return buffer;
     }
 

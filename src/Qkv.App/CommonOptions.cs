@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Qkv.App.Output;
+using Qkv.Kernels;
 
 namespace Qkv.App;
 
@@ -13,7 +14,7 @@ internal sealed class CommonOptions(Terminal terminal)
 
     public Option<int?> Threads { get; } = Options.Number("--threads", 1, "Threads to compute with (default: as many as the processor quota allows).", recursive: true);
 
-    public Option<string?> Precision { get; } = Options.Choice("--precision", s_precisions, "How parameters are held: float32; others are not supported yet.", recursive: true);
+    public Option<string?> Precision { get; } = Options.Choice("--precision", s_precisions, "How parameters are held: float32, or bfloat16 for half the memory (int8 is not supported yet).", recursive: true);
 
     public Option<bool> Json { get; } = Options.Flag("--json", "Print JSON.", recursive: true);
 
@@ -22,9 +23,13 @@ internal sealed class CommonOptions(Terminal terminal)
     /// <summary>What a verb does with these options resolved.</summary>
     public void Run(Command command, Func<Invocation, ParseResult, int> action) => command.SetAction(result =>
     {
-        if (result.GetValue(Precision) is { } precision and not "float32")
-            throw new UsageException($"--precision {precision} is not supported yet; use float32.");
-        return action(new Invocation(terminal, ModelDirectory(result), result.GetValue(Threads), result.GetValue(Json)), result);
+        Precision precision = result.GetValue(Precision) switch
+        {
+            null or "float32" => Kernels.Precision.Float32,
+            "bfloat16" => Kernels.Precision.BFloat16,
+            string other => throw new UsageException($"--precision {other} is not supported yet; use float32 or bfloat16."),
+        };
+        return action(new Invocation(terminal, ModelDirectory(result), result.GetValue(Threads), precision, result.GetValue(Json)), result);
     });
 
     private string ModelDirectory(ParseResult result)

@@ -21,11 +21,12 @@ internal static class EvaluateCommand
         var mlm = new Command("mlm", "Measures a masked language model: accuracy and perplexity of the masked tokens.") { input, length, maskRate, seed, windows };
         common.Run(mlm, (invocation, result) => Run(invocation, result.GetRequiredValue(input),
             new MaskedLanguageOptions(result.GetValue(length) ?? 128, MaskRate: result.GetValue(maskRate) ?? 0.15), (ulong)(result.GetValue(seed) ?? 99), result.GetValue(windows) ?? int.MaxValue));
-        return new Command("evaluate", "Measures a model.") { mlm, EvaluateTaskCommand.Create(common, TaskKind.Texts), EvaluateTaskCommand.Create(common, TaskKind.Tokens), EvaluateHeadsCommand.Create(common) };
+        return new Command("evaluate", "Measures a model.") { mlm, EvaluateTaskCommand.Create(common, TaskKind.Texts), EvaluateTaskCommand.Create(common, TaskKind.Tokens), EvaluateEmbedCommand.Create(common), EvaluateHeadsCommand.Create(common) };
     }
 
     private static int Run(Invocation invocation, string input, MaskedLanguageOptions options, ulong seed, int windows)
     {
+        invocation.NeedFloat32("evaluate mlm");
         Tokenizer tokenizer = invocation.LoadTokenizer();
         var model = new TrainableModel(invocation.ModelDirectory, invocation.Threads ?? Environment.ProcessorCount);
         int[] stream = TextCorpus.Read(input, tokenizer, tokenizer.Vocabulary.IdOf("[SEP]")).Tokens;

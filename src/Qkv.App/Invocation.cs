@@ -1,12 +1,13 @@
 using System.Buffers;
 using Qkv.App.Attention;
 using Qkv.App.Output;
+using Qkv.Kernels;
 using Qkv.Text;
 
 namespace Qkv.App;
 
 /// <summary>One call of the command: the common options resolved, and where results and messages go.</summary>
-internal sealed record Invocation(Terminal Terminal, string ModelDirectory, int? Threads, bool Json)
+internal sealed record Invocation(Terminal Terminal, string ModelDirectory, int? Threads, Precision Precision, bool Json)
 {
     /// <summary>The directory of the bundled model, beside the application.</summary>
     public static string Bundled => Path.Combine(AppContext.BaseDirectory, "models");
@@ -16,7 +17,13 @@ internal sealed record Invocation(Terminal Terminal, string ModelDirectory, int?
 
     public string ModelName => ModelDirectory == Bundled ? "bundled" : Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(ModelDirectory)));
 
-    public TextEncoder LoadEncoder() => TextEncoder.Load(ModelDirectory, new TextEncoderOptions { Threads = Threads });
+    public TextEncoder LoadEncoder() => TextEncoder.Load(ModelDirectory, new TextEncoderOptions { Threads = Threads, Precision = Precision });
+
+    /// <summary>Refuses every other precision in the name of a verb that learns, or measures what is learned.</summary>
+    public void NeedFloat32(string verb)
+    {
+        if (Precision != Precision.Float32) throw new UsageException($"{verb} computes in float32 only; leave --precision out.");
+    }
 
     public Tokenizer LoadTokenizer() => Directory.Exists(ModelDirectory)
         ? Tokenizer.Load(ModelDirectory)

@@ -10,6 +10,9 @@ public sealed record TextEncoderOptions
 {
     /// <summary>Threads that one call may use; null for as many as the processor quota allows.</summary>
     public int? Threads { get; init; }
+
+    /// <summary>How the parameters of linear maps are held.</summary>
+    public Precision Precision { get; init; }
 }
 
 /// <summary>
@@ -59,8 +62,10 @@ public sealed unsafe partial class TextEncoder
         ArgumentException.ThrowIfNullOrWhiteSpace(directory);
         int threads = options?.Threads ?? Workers.Limit;
         if (threads < 1) throw new ArgumentException($"Threads must be at least 1, but is {threads}.", nameof(options));
+        Precision precision = options?.Precision ?? Precision.Float32;
+        if (!Enum.IsDefined(precision)) throw new ArgumentException($"Precision must be {string.Join(" or ", Enum.GetNames<Precision>())}, but is {precision}.", nameof(options));
         if (!System.IO.Directory.Exists(directory)) throw new DirectoryNotFoundException($"There is no directory '{directory}'.");
-        Model model = Model.Load(directory, threads);
+        Model model = Model.Load(directory, threads, precision);
         Tokenizer? tokenizer = Tokenizer.Exists(directory) ? Tokenizer.Load(directory) : null;
         if (tokenizer != null && tokenizer.Vocabulary.Count > model.Config.VocabularySize)
             throw new InvalidDataException(

@@ -107,7 +107,7 @@ internal static class Facts
     {
         const string group = "machine";
         long held = encoder.Model.Size, resident = Environment.WorkingSet;
-        yield return new(group, "precision", "float32");
+        yield return new(group, "precision", encoder.Model.Precision.ToString().ToLowerInvariant());
         yield return new(group, "memory_of_parameters", held, Megabytes(held));
         yield return new(group, "memory_of_process", resident, Megabytes(resident));
         yield return new(group, "simd", (int)SimdSupport.Level, Bits(SimdSupport.Level));

@@ -50,6 +50,56 @@ internal sealed record EmbeddingRecipe
         return ReadPrompts(ReadLength(recipe, directory), directory);
     }
 
+    /// <summary>
+    /// Writes the files of a model whose vectors have unit length, in the layout before version 5.4, which every version reads. Prompts
+    /// that the directory has stay.
+    /// </summary>
+    /// <param name="directory">A directory with a config.json.</param>
+    /// <param name="pooling">How hidden states become one vector.</param>
+    /// <param name="features">C</param>
+    /// <param name="maxTokens">The longest text in tokens.</param>
+    public static void Write(string directory, Pooling pooling, int features, int maxTokens)
+    {
+        static string Flag(bool value) => value ? "true" : "false";
+        const string folder = "1_Pooling";
+        Directory.CreateDirectory(Path.Combine(directory, folder));
+        Directory.CreateDirectory(Path.Combine(directory, "2_Normalize"));
+        File.WriteAllText(Path.Combine(directory, "modules.json"), """
+            [
+              {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+              {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+              {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}
+            ]
+
+            """);
+        File.WriteAllText(Path.Combine(directory, folder, "config.json"), $$"""
+            {
+              "word_embedding_dimension": {{features}},
+              "pooling_mode_cls_token": {{Flag(pooling == Pooling.Cls)}},
+              "pooling_mode_mean_tokens": {{Flag(pooling == Pooling.Mean)}},
+              "pooling_mode_max_tokens": {{Flag(pooling == Pooling.Max)}},
+              "pooling_mode_mean_sqrt_len_tokens": false
+            }
+
+            """);
+        File.WriteAllText(Path.Combine(directory, "sentence_bert_config.json"), $$"""
+            {
+              "max_seq_length": {{maxTokens}},
+              "do_lower_case": false
+            }
+
+            """);
+        string prompts = Path.Combine(directory, "config_sentence_transformers.json");
+        if (!File.Exists(prompts)) File.WriteAllText(prompts, """
+            {
+              "prompts": {},
+              "default_prompt_name": null,
+              "similarity_fn_name": "cosine"
+            }
+
+            """);
+    }
+
     private static EmbeddingRecipe ReadPooling(EmbeddingRecipe recipe, string path)
     {
         using JsonDocument document = TextFile.ReadObject(path);

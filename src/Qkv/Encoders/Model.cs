@@ -38,18 +38,22 @@ internal sealed class Model
     /// <summary>Bytes of parameters held in memory.</summary>
     public long Size { get; private init; }
 
+    /// <summary>How linear maps are held.</summary>
+    public Precision Precision { get; private init; }
+
     /// <param name="directory">A Hugging Face directory.</param>
     /// <param name="threads">Threads of the team that a forward pass may use.</param>
+    /// <param name="precision">How linear maps are held.</param>
     /// <exception cref="InvalidDataException">A file is damaged or asks for something that is not supported.</exception>
-    public static Model Load(string directory, int threads)
+    public static Model Load(string directory, int threads, Precision precision = Precision.Float32)
     {
         EncoderConfig config = EncoderConfig.Load(directory);
         using ParameterFile file = ParameterFile.OpenDirectory(directory);
         ParameterSet parameters = ParameterSet.Resolve(file, config);
-        var reader = new ModelReader(parameters);
+        var reader = new ModelReader(parameters, precision);
         Encoder encoder = reader.ReadEncoder(threads);
         TaskHeads heads = reader.ReadHeads(encoder.Embedding.Words);
-        return new Model(config, encoder, heads, parameters) { Size = reader.Size };
+        return new Model(config, encoder, heads, parameters) { Size = reader.Size, Precision = precision };
     }
 }
 
@@ -57,7 +61,7 @@ internal sealed class Model
 /// Reads and packs the parameters of each part, by the names of the family. To train, each tensor is kept as a
 /// <see cref="Parameter"/> as well.
 /// </summary>
-internal sealed class ModelReader(ParameterSet parameters, bool train = false)
+internal sealed class ModelReader(ParameterSet parameters, Precision precision = Precision.Float32, bool train = false)
 {
     private readonly EncoderConfig _config = parameters.Config;
     private readonly Dictionary<string, Parameter> _learned = [];
@@ -116,16 +120,17 @@ internal sealed class ModelReader(ParameterSet parameters, bool train = false)
     /// <summary>One linear map, or several of the same shape and input joined.</summary>
     private Linear ReadLinear(params ReadOnlySpan<string> names)
     {
+        (Parameter, Parameter)[] learned = train ? [.. names.ToArray().Select(name => (Learn(name + ".weight"), Learn(name + ".bias")))] : [];
         PackedMatrix matrix = ReadMatrix([.. names.ToArray().Select(name => name + ".weight")]);
         for (int map = 0; map < names.Length; map++) matrix.SetBias(map, ReadAll(names[map] + ".bias"));
-        return new Linear(matrix) { Learned = train ? [.. names.ToArray().Select(name => (Learn(name + ".weight"), Learn(name + ".bias")))] : [] };
+        return new Linear(matrix) { Learned = learned };
     }
 
     private PackedMatrix ReadMatrix(string[] names)
     {
         ParameterInfo first = parameters.Require(names[0]);
         int columns = (int)first.Shape[0], inner = (int)first.Shape[1];
-        var matrix = new PackedMatrix(names.Length, columns, inner);
+        var matrix = new PackedMatrix(names.Length, columns, inner, precision);
         // A panel at a time: what is held twice is one panel.
         var rows = new float[MatMulTile.PanelWidth * inner];
         for (int map = 0; map < names.Length; map++)
@@ -133,7 +138,7 @@ internal sealed class ModelReader(ParameterSet parameters, bool train = false)
             {
                 int start = panel * MatMulTile.PanelWidth;
                 Span<float> part = rows.AsSpan(0, Math.Min(MatMulTile.PanelWidth, columns - start) * inner);
-                parameters.Read(names[map], (long)start * inner, part);
+                Read(names[map], (long)start * inner, part);
                 matrix.SetPanel(map, panel, part);
             }
         Size += matrix.Size;
@@ -177,7 +182,14 @@ internal sealed class ModelReader(ParameterSet parameters, bool train = false)
     private float[] ReadAll(string name)
     {
         var numbers = new float[parameters.Require(name).Count];
-        parameters.Read(name, 0, numbers);
+        Read(name, 0, numbers);
         return numbers;
+    }
+
+    /// <summary>A part of a tensor, from the file; to train, from the parameter that has been read there.</summary>
+    private void Read(string name, long start, Span<float> numbers)
+    {
+        if (train) Learn(name).Value.Span.Slice((int)start, numbers.Length).CopyTo(numbers);
+        else parameters.Read(name, start, numbers);
     }
 }

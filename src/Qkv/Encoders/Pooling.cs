@@ -57,3 +57,49 @@ internal unsafe struct PoolingReceiver(Pooling pooling, bool normalize, int feat
         Elementwise.Scale<V>(x, count, 1f / MathF.Max(length, 1e-12f));
     }
 }
+
+/// <summary>
+/// Pooling upward: the gradients of the vectors (B, C) become those of the hidden states (T, C), which are overwritten. A largest value
+/// passes its gradient to the first token that has it.
+/// </summary>
+/// <param name="pooling">How it was pooled.</param>
+/// <param name="features">C</param>
+/// <param name="tokens">The sequences.</param>
+/// <param name="hidden">(T, C), what was pooled.</param>
+/// <param name="dpooled">(B, C)</param>
+/// <param name="dhidden">(T, C)</param>
+internal readonly unsafe struct PoolingBackward(Pooling pooling, int features, TokenSlice tokens, float* hidden, float* dpooled, float* dhidden) : IKernel
+{
+    private readonly float* _hidden = hidden, _dpooled = dpooled, _dhidden = dhidden;
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void Run<V>(int part, int worker) where V : struct, ISimd<V>
+    {
+        int start = tokens.Start(part), length = tokens.Length(part), count = 0;
+        float* dy = _dpooled + (nint)part * features;
+        new Span<float>(_dhidden + (nint)start * features, length * features).Clear();
+        for (int token = start; token < start + length; token++) count += IsVisible(token) ? 1 : 0;
+        if (count == 0) return;
+        if (pooling == Pooling.Max)
+        {
+            for (int i = 0; i < features; i++) _dhidden[(nint)Largest(start, start + length, i) * features + i] = dy[i]; // pooled = max x
+            return;
+        }
+        for (int token = start; token < start + length; token++)
+        {
+            if (!IsVisible(token)) continue;
+            Elementwise.AddScaled<V>(dy, pooling == Pooling.Mean ? 1f / count : 1f, _dhidden + (nint)token * features, features); // pooled = Σ x / count
+            if (pooling == Pooling.Cls) return; // pooled = x of the first
+        }
+    }
+
+    private bool IsVisible(int token) => tokens.HiddenKeys == null || tokens.HiddenKeys[token] == 0 || pooling == Pooling.Cls;
+
+    private int Largest(int start, int end, int feature)
+    {
+        int best = -1;
+        for (int token = start; token < end; token++)
+            if (IsVisible(token) && (best < 0 || _hidden[(nint)token * features + feature] > _hidden[(nint)best * features + feature])) best = token;
+        return best;
+    }
+}

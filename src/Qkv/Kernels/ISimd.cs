@@ -16,6 +16,12 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
     static abstract TSelf Load(float* source);
     void Store(float* destination);
 
+    /// <summary>Widens the bfloat16 numbers in the lower halves of 32-bit lanes.</summary>
+    static abstract TSelf WidenLower(uint* pairs);
+
+    /// <summary>Widens those in the upper halves.</summary>
+    static abstract TSelf WidenUpper(uint* pairs);
+
     static abstract TSelf operator +(TSelf a, TSelf b);
     static abstract TSelf operator -(TSelf a, TSelf b);
     static abstract TSelf operator *(TSelf a, TSelf b);

@@ -84,17 +84,22 @@ internal readonly unsafe struct MatMul : IKernel
                 int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column);
                 nint first = (nint)(panel / _w.PanelsPerMap) * _w.Columns + column;
                 float* a = _x + firstRow * _xStride + k;
-                float* b = _w.Block(panel, k, depth, scratch);
+                byte* b = _w.Block(panel, k, depth, scratch);
                 float* y = _y + firstRow * _yStride + first;
                 // The tile writes whole panels: the last one of a map goes through a side buffer.
                 bool whole = width == Width;
                 if (!whole && k > 0) Elementwise.CopyRows(y, _yStride, edge, Width, rows, width);
-                MatMulTile.Multiply<V>(a, _xStride, 1, b, Width, whole ? y : edge, whole ? _yStride : Width, rows, depth, add: k > 0);
+                if (_w.Precision == Precision.BFloat16) Multiply<V, BFloat16Panel>(a, b, whole ? y : edge, whole ? _yStride : Width, rows, depth, add: k > 0);
+                else Multiply<V, Float32Panel>(a, b, whole ? y : edge, whole ? _yStride : Width, rows, depth, add: k > 0);
                 if (!whole) Elementwise.CopyRows(edge, Width, y, _yStride, rows, width);
                 if (k + depth == _w.Inner) Finish<V>(y, rows, width, _w.Bias(panel), first, firstRow);
             }
         }
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Multiply<V, B>(float* a, byte* b, float* y, nint yStride, int rows, int depth, bool add) where V : struct, ISimd<V> where B : struct, IPanel =>
+        MatMulTile.Multiply<V, B>(a, _xStride, 1, b, Width, y, yStride, rows, depth, add);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Finish<V>(float* y, int rows, int width, float* bias, nint column, int firstRow) where V : struct, ISimd<V>

@@ -36,36 +36,42 @@ internal static unsafe class MatMulTile
     /// <paramref name="aStride"/>, <paramref name="bStride"/> and <paramref name="cStride"/> are the distances between rows, and
     /// <paramref name="aStep"/> is the distance between neighbours in a row of A, so that a transposed A needs no copy.
     /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply<V>(float* a, nint aStride, nint aStep, float* b, nint bStride, float* c, nint cStride, int rows, int k, bool add)
-        where V : struct, ISimd<V>
+        where V : struct, ISimd<V> =>
+        Multiply<V, Float32Panel>(a, aStride, aStep, (byte*)b, bStride, c, cStride, rows, k, add);
+
+    /// <summary>The same with B in any format; <paramref name="bStride"/> counts numbers, as all strides do.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Multiply<V, B>(float* a, nint aStride, nint aStep, byte* b, nint bStride, float* c, nint cStride, int rows, int k, bool add)
+        where V : struct, ISimd<V> where B : struct, IPanel
     {
         for (int column = 0; column < PanelWidth; column += 2 * V.Width)
         {
+            byte* part = b + column * B.Size;
             int row = 0;
             if (V.Width == 16)
-                for (; row + 12 <= rows; row += 12) Tile<V, Rows12>(a + row * aStride, aStride, aStep, b + column, bStride, c + row * cStride + column, cStride, k, add);
+                for (; row + 12 <= rows; row += 12) Tile<V, B, Rows12>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
             if (V.Width == 16)
-                for (; row + 8 <= rows; row += 8) Tile<V, Rows8>(a + row * aStride, aStride, aStep, b + column, bStride, c + row * cStride + column, cStride, k, add);
+                for (; row + 8 <= rows; row += 8) Tile<V, B, Rows8>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
             else
-                for (; row + 6 <= rows; row += 6) Tile<V, Rows6>(a + row * aStride, aStride, aStep, b + column, bStride, c + row * cStride + column, cStride, k, add);
-            for (; row + 4 <= rows; row += 4) Tile<V, Rows4>(a + row * aStride, aStride, aStep, b + column, bStride, c + row * cStride + column, cStride, k, add);
-            for (; row + 2 <= rows; row += 2) Tile<V, Rows2>(a + row * aStride, aStride, aStep, b + column, bStride, c + row * cStride + column, cStride, k, add);
-            for (; row < rows; row++) Tile<V, Rows1>(a + row * aStride, aStride, aStep, b + column, bStride, c + row * cStride + column, cStride, k, add);
+                for (; row + 6 <= rows; row += 6) Tile<V, B, Rows6>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
+            for (; row + 4 <= rows; row += 4) Tile<V, B, Rows4>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
+            for (; row + 2 <= rows; row += 2) Tile<V, B, Rows2>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
+            for (; row < rows; row++) Tile<V, B, Rows1>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
         }
     }
 
     // Long because accumulators must be named variables to live in registers; a row is three lines, and the branches on the
     // constant R.Count vanish when the tile is compiled.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile<V, R>(float* a, nint aStride, nint aStep, float* b, nint bStride, float* c, nint cStride, int k, bool add)
-        where V : struct, ISimd<V> where R : struct, IRows
+    private static void Tile<V, B, R>(float* a, nint aStride, nint aStep, byte* b, nint bBytes, float* c, nint cStride, int k, bool add)
+        where V : struct, ISimd<V> where B : struct, IPanel where R : struct, IRows
     {
         V l0 = default, r0 = default, l1 = default, r1 = default, l2 = default, r2 = default, l3 = default, r3 = default, l4 = default, r4 = default, l5 = default, r5 = default;
         V l6 = default, r6 = default, l7 = default, r7 = default, l8 = default, r8 = default, l9 = default, r9 = default, l10 = default, r10 = default, l11 = default, r11 = default;
-        for (int i = 0; i < k; i++, a += aStep, b += bStride)
+        for (int i = 0; i < k; i++, a += aStep, b += bBytes)
         {
-            V left = V.Load(b), right = V.Load(b + V.Width), x;
+            V left = B.Left<V>(b), right = B.Right<V>(b), x;
             { x = V.Create(a[0 * aStride]); l0 = V.Fma(x, left, l0); r0 = V.Fma(x, right, r0); }
             if (R.Count > 1) { x = V.Create(a[1 * aStride]); l1 = V.Fma(x, left, l1); r1 = V.Fma(x, right, r1); }
             if (R.Count > 2) { x = V.Create(a[2 * aStride]); l2 = V.Fma(x, left, l2); r2 = V.Fma(x, right, r2); }

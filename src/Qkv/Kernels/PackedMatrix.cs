@@ -9,22 +9,23 @@ namespace Qkv.Kernels;
 /// </summary>
 internal sealed unsafe class PackedMatrix
 {
-    private readonly AlignedBuffer? _panels; // (maps, panels, K, 32)
+    private readonly AlignedBuffer? _panels; // (maps, panels, K, 32); memory of that size for two bytes a number
     private readonly EmbeddingTable? _table; // (columns, K)
     private readonly AlignedBuffer _bias; // (maps, panels, 32)
 
     /// <param name="maps">How many maps are joined.</param>
     /// <param name="columns">Output features of each.</param>
     /// <param name="inner">Input features K.</param>
-    public PackedMatrix(int maps, int columns, int inner) : this(maps, columns, inner, null)
+    /// <param name="precision">How W is held.</param>
+    public PackedMatrix(int maps, int columns, int inner, Precision precision = Precision.Float32) : this(maps, columns, inner, precision, null)
     {
     }
 
-    private PackedMatrix(int maps, int columns, int inner, EmbeddingTable? table)
+    private PackedMatrix(int maps, int columns, int inner, Precision precision, EmbeddingTable? table)
     {
-        (Maps, Columns, Inner, _table) = (maps, columns, inner, table);
+        (Maps, Columns, Inner, Precision, _table) = (maps, columns, inner, precision, table);
         PanelsPerMap = (columns + MatMulTile.PanelWidth - 1) / MatMulTile.PanelWidth;
-        if (table == null) _panels = new AlignedBuffer((long)maps * PanelsPerMap * inner * MatMulTile.PanelWidth);
+        if (table == null) _panels = new AlignedBuffer((long)maps * PanelsPerMap * inner * RowBytes(precision) / sizeof(float));
         _bias = new AlignedBuffer((long)maps * PanelsPerMap * MatMulTile.PanelWidth, zeroed: true);
     }
 
@@ -36,11 +37,13 @@ internal sealed unsafe class PackedMatrix
 
     public int PanelsPerMap { get; }
 
+    public Precision Precision { get; }
+
     /// <summary>Bytes held here; a table's own bytes are counted where the table is.</summary>
     public long Size => ((long)(_panels?.Length ?? 0) + _bias.Length) * sizeof(float);
 
     /// <summary>A map whose W is the table: the logits of every entry.</summary>
-    public static PackedMatrix Tied(EmbeddingTable table) => new(1, table.Rows, table.Columns, table);
+    public static PackedMatrix Tied(EmbeddingTable table) => new(1, table.Rows, table.Columns, Precision.Float32, table);
 
     /// <summary>What the kernel reads, from map <paramref name="firstMap"/> on. Valid as long as this object is reachable.</summary>
     public PackedView View(int firstMap)
@@ -48,12 +51,13 @@ internal sealed unsafe class PackedMatrix
         int panel = firstMap * PanelsPerMap;
         return new PackedView
         {
-            Panels = _panels == null ? null : _panels.Pointer + (nint)panel * Inner * MatMulTile.PanelWidth,
+            Panels = _panels == null ? null : Panel(panel),
             Table = _table?.View() ?? default,
             Biases = _bias.Pointer + (nint)panel * MatMulTile.PanelWidth,
             Columns = Columns,
             Inner = Inner,
             PanelsPerMap = PanelsPerMap,
+            Precision = Precision,
         };
     }
 
@@ -63,8 +67,12 @@ internal sealed unsafe class PackedMatrix
     /// <summary>Packs the rows of W, which is (columns, K) as checkpoints store it, that make up one panel.</summary>
     public void SetPanel(int map, int panel, ReadOnlySpan<float> rows) // (≤ 32, K)
     {
+        byte* destination = Panel(map * PanelsPerMap + panel);
         fixed (float* source = rows)
-            Pack(source, Inner, rows.Length / Inner, Inner, _panels!.Pointer + ((nint)map * PanelsPerMap + panel) * Inner * MatMulTile.PanelWidth);
+        {
+            if (Precision == Precision.BFloat16) PackBFloat16(source, rows.Length / Inner, Inner, (ushort*)destination);
+            else Pack(source, Inner, rows.Length / Inner, Inner, (float*)destination);
+        }
     }
 
     /// <summary>Packs all of W (columns, K), which a table has already, and the bias (columns), which may be empty.</summary>
@@ -95,17 +103,40 @@ internal sealed unsafe class PackedMatrix
             }
         }
     }
+
+    /// <summary>The same with every number rounded to bfloat16, in the order of <see cref="BFloat16Panel"/>.</summary>
+    private static void PackBFloat16(float* rows, int count, int inner, ushort* panel)
+    {
+        const int width = MatMulTile.PanelWidth;
+        if (count < width) new Span<ushort>(panel, inner * width).Clear();
+        for (int start = 0; start < inner; start += 16)
+        {
+            int end = Math.Min(start + 16, inner);
+            for (int row = 0; row < count; row++)
+            {
+                float* source = rows + (nint)row * inner;
+                int place = BFloat16Panel.Place(row);
+                for (int i = start; i < end; i++) panel[(nint)i * width + place] = BFloat16Panel.Round(source[i]);
+            }
+        }
+    }
+
+    /// <summary>Bytes of the 32 numbers of one input.</summary>
+    internal static int RowBytes(Precision precision) => MatMulTile.PanelWidth * (precision == Precision.BFloat16 ? BFloat16Panel.Size : Float32Panel.Size);
+
+    private byte* Panel(int panel) => (byte*)_panels!.Pointer + (nint)panel * Inner * RowBytes(Precision);
 }
 
 /// <summary>A <see cref="PackedMatrix"/> as a kernel sees it.</summary>
 internal unsafe struct PackedView
 {
-    public float* Panels; // (panels, K, 32) or null
+    public byte* Panels; // (panels, K, 32) or null
     public EmbeddingView Table; // where Panels is null
     public float* Biases; // (panels, 32)
     public int Columns;
     public int Inner;
     public int PanelsPerMap;
+    public Precision Precision;
 
     /// <summary>Whether <see cref="Block"/> packs into scratch.</summary>
     public readonly bool NeedsScratch => Panels == null;
@@ -113,14 +144,14 @@ internal unsafe struct PackedView
     public readonly float* Bias(int panel) => Biases + (nint)panel * MatMulTile.PanelWidth;
 
     /// <summary>Inputs k … k + depth of a panel: (depth, 32), in place or packed into <paramref name="scratch"/>.</summary>
-    public readonly float* Block(int panel, int k, int depth, float* scratch)
+    public readonly byte* Block(int panel, int k, int depth, float* scratch)
     {
         const int width = MatMulTile.PanelWidth;
-        if (Panels != null) return Panels + ((nint)panel * Inner + k) * width;
+        if (Panels != null) return Panels + ((nint)panel * Inner + k) * PackedMatrix.RowBytes(Precision);
         float* rows = stackalloc float[width * depth];
         int first = panel * width, count = Math.Min(width, Columns - first);
         for (int row = 0; row < count; row++) Table.Read(first + row, k, depth, rows + row * depth);
         PackedMatrix.Pack(rows, depth, count, depth, scratch);
-        return scratch;
+        return (byte*)scratch;
     }
 }

@@ -2,22 +2,27 @@ namespace Qkv.Kernels;
 
 /// <summary>
 /// Memory for one call, kept by the thread for its next one: buffers of training steps have the same size each time, and fresh
-/// pages are dear.
+/// pages are dear. A call inside another has a buffer of its own, as a stack does.
 /// </summary>
 internal readonly unsafe ref struct Rented : IDisposable
 {
     [ThreadStatic]
-    private static AlignedBuffer? t_last;
+    private static List<AlignedBuffer>? t_buffers;
+
+    [ThreadStatic]
+    private static int t_depth;
 
     private readonly AlignedBuffer _buffer;
 
     public Rented(long count)
     {
-        _buffer = t_last is { } last && last.Length >= count ? last : new AlignedBuffer(count + count / 4);
-        t_last = null;
+        List<AlignedBuffer> buffers = t_buffers ??= [];
+        if (buffers.Count == t_depth) buffers.Add(new AlignedBuffer(count + count / 4));
+        else if (buffers[t_depth].Length < count) buffers[t_depth] = new AlignedBuffer(count + count / 4);
+        _buffer = buffers[t_depth++];
     }
 
     public float* Pointer => _buffer.Pointer;
 
-    public void Dispose() => t_last = _buffer;
+    public void Dispose() => t_depth--;
 }

@@ -19,6 +19,12 @@ internal readonly unsafe struct Scalar(float value) : ISimd<Scalar>
     public void Store(float* destination) => *destination = _value;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Scalar WidenLower(uint* pairs) => new(BitConverter.UInt32BitsToSingle(*pairs << 16));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Scalar WidenUpper(uint* pairs) => new(BitConverter.UInt32BitsToSingle(*pairs & 0xffff0000u));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Scalar operator +(Scalar a, Scalar b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

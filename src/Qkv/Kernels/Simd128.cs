@@ -20,6 +20,12 @@ internal readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
     public void Store(float* destination) => _value.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 WidenLower(uint* pairs) => new(Vector128.ShiftLeft(Vector128.Load(pairs), 16).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 WidenUpper(uint* pairs) => new((Vector128.Load(pairs) & Vector128.Create(0xffff0000u)).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 operator +(Simd128 a, Simd128 b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

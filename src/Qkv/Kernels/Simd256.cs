@@ -20,6 +20,12 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     public void Store(float* destination) => _value.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 WidenLower(uint* pairs) => new(Vector256.ShiftLeft(Vector256.Load(pairs), 16).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 WidenUpper(uint* pairs) => new((Vector256.Load(pairs) & Vector256.Create(0xffff0000u)).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 operator +(Simd256 a, Simd256 b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -20,6 +20,12 @@ internal readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     public void Store(float* destination) => _value.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 WidenLower(uint* pairs) => new(Vector512.ShiftLeft(Vector512.Load(pairs), 16).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 WidenUpper(uint* pairs) => new((Vector512.Load(pairs) & Vector512.Create(0xffff0000u)).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 operator +(Simd512 a, Simd512 b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

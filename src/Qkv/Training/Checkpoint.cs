@@ -10,11 +10,12 @@ namespace Qkv.Training;
 /// <param name="Tokens">Tokens read.</param>
 /// <param name="Seconds">Time spent, over all sittings.</param>
 /// <param name="Best">The best evaluation so far, or NaN.</param>
+/// <param name="Stale">Evaluations since then.</param>
 /// <param name="Fingerprint">The settings of the run: a checkpoint of another run is refused.</param>
-internal sealed record TrainingState(long Step, long Tokens, double Seconds, double Best, string Fingerprint)
+internal sealed record TrainingState(long Step, long Tokens, double Seconds, double Best, int Stale, string Fingerprint)
 {
     /// <summary>Before the first step.</summary>
-    public static TrainingState Start(string fingerprint) => new(0, 0, 0, double.NaN, fingerprint);
+    public static TrainingState Start(string fingerprint) => new(0, 0, 0, double.NaN, 0, fingerprint);
 }
 
 /// <summary>
@@ -38,6 +39,7 @@ internal static class Checkpoint
             ["tokens"] = state.Tokens.ToString(CultureInfo.InvariantCulture),
             ["seconds"] = state.Seconds.ToString("r", CultureInfo.InvariantCulture),
             ["best"] = state.Best.ToString("r", CultureInfo.InvariantCulture),
+            ["stale"] = state.Stale.ToString(CultureInfo.InvariantCulture),
             ["fingerprint"] = state.Fingerprint,
         });
 
@@ -59,7 +61,7 @@ internal static class Checkpoint
         model.Refresh();
         return new TrainingState(
             long.Parse(Field("step"), CultureInfo.InvariantCulture), long.Parse(Field("tokens"), CultureInfo.InvariantCulture),
-            double.Parse(Field("seconds"), CultureInfo.InvariantCulture), double.Parse(Field("best"), CultureInfo.InvariantCulture), fingerprint);
+            double.Parse(Field("seconds"), CultureInfo.InvariantCulture), double.Parse(Field("best"), CultureInfo.InvariantCulture), int.Parse(Field("stale"), CultureInfo.InvariantCulture), fingerprint);
 
         void Read(Parameter parameter, AlignedBuffer numbers, string prefix)
         {

@@ -6,7 +6,8 @@ namespace Qkv.Training;
 /// </summary>
 /// <param name="lengths">Tokens of each example.</param>
 /// <param name="budget">Tokens of a step; a longer example passes alone.</param>
-internal sealed class EpochBatches(int[] lengths, int budget)
+/// <param name="most">Examples of a step.</param>
+internal sealed class EpochBatches(int[] lengths, int budget, int most = int.MaxValue)
 {
     private readonly int[] _order = new int[lengths.Length];
     private readonly List<int> _starts = [];
@@ -49,7 +50,7 @@ internal sealed class EpochBatches(int[] lengths, int budget)
         for (int i = 0, tokens = 0; i < _order.Length; i++)
         {
             int length = lengths[_order[i]];
-            if (i > _starts[^1] && tokens + length > budget)
+            if (i > _starts[^1] && (tokens + length > budget || i - _starts[^1] == most))
             {
                 _starts.Add(i);
                 tokens = 0;

@@ -12,6 +12,9 @@ internal interface ITrainingTask
     /// <param name="progress">0 … 1, how much of the run is done.</param>
     (double Loss, int Tokens) Learn(ulong seed, long step, double progress);
 
+    /// <summary>Whether a parameter takes part; the others stay as they are.</summary>
+    bool Learns(Qkv.Encoders.Parameter parameter) => true;
+
     /// <summary>Measures on what is not learned from; null where there is nothing to measure on.</summary>
     Evaluation? Evaluate();
 }

@@ -15,7 +15,8 @@ internal sealed unsafe class MaskedLanguageStep(TrainableModel model, int tokens
     /// <param name="places">Places of the masked tokens in the batch.</param>
     /// <param name="targets">What stood there.</param>
     /// <param name="learn">Whether gradients are wanted.</param>
-    public MaskedLanguageLoss Run(TokenBatch batch, List<int> places, List<int> targets, bool learn)
+    /// <param name="weight">What the gradients are multiplied by.</param>
+    public MaskedLanguageLoss Run(TokenBatch batch, List<int> places, List<int> targets, bool learn, float weight = 1f)
     {
         int c = model.Config.HiddenSize, count = places.Count;
         if (count == 0) return default;
@@ -25,7 +26,7 @@ internal sealed unsafe class MaskedLanguageStep(TrainableModel model, int tokens
         using var memory = new Rented(2L * count * c);
         Span<float> rows = new(memory.Pointer, count * c), drows = new(memory.Pointer + count * c, learn ? count * c : 0);
         for (int i = 0; i < count; i++) new ReadOnlySpan<float>(hidden + (nint)places[i] * c, c).CopyTo(rows[(i * c)..]);
-        MaskedLanguageLoss loss = model.Heads.MaskedLanguage!.Loss(rows, System.Runtime.InteropServices.CollectionsMarshal.AsSpan(targets), 1f / count, drows, model.Encoder.Threads);
+        MaskedLanguageLoss loss = model.Heads.MaskedLanguage!.Loss(rows, System.Runtime.InteropServices.CollectionsMarshal.AsSpan(targets), weight / count, drows, model.Encoder.Threads);
         if (learn)
         {
             new Span<float>(_gradients.Output, batch.Tokens * c).Clear();

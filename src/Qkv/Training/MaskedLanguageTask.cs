@@ -12,15 +12,21 @@ internal sealed record MaskedLanguageOptions(int Length = 128, int BatchTokens =
     /// <summary>Windows of other lengths, in their order, before those of <see cref="Length"/>: attention learns sooner on short ones.</summary>
     public IReadOnlyList<WindowPhase> Curriculum { get; init; } = [];
 
-    /// <summary>The longest window of the run.</summary>
-    public int Longest => Curriculum.Select(phase => phase.Length).Append(Length).Max();
+    /// <summary>Lengths that take turns, a step each, instead of <see cref="Length"/>.</summary>
+    public IReadOnlyList<int> Turns { get; init; } = [];
 
-    /// <summary>The window's length when <paramref name="progress"/> (0 … 1) of the run is done.</summary>
-    public int LengthAt(double progress)
+    /// <summary>What the gradients are multiplied by, beside those of another task.</summary>
+    public float Weight { get; init; } = 1;
+
+    /// <summary>All window lengths of the run.</summary>
+    public IEnumerable<int> Lengths => Curriculum.Select(phase => phase.Length).Concat(Turns).Append(Length);
+
+    /// <summary>The window's length in a step, when <paramref name="progress"/> (0 … 1) of the run is done.</summary>
+    public int LengthAt(long step, double progress)
     {
         foreach (WindowPhase phase in Curriculum)
             if (progress < phase.Until) return phase.Length;
-        return Length;
+        return Turns.Count > 0 ? Turns[(int)((step - 1) % Turns.Count)] : Length;
     }
 }
 
@@ -68,13 +74,14 @@ internal sealed class MaskedLanguageTask : ITrainingTask
     public MaskedLanguageTask(TrainableModel model, Tokenizer tokenizer, int[] train, MaskedLanguageOptions options)
     {
         if (model.Heads.MaskedLanguage == null) throw new ArgumentException("The model has no masked language model's head; start from a BertForMaskedLM directory.");
-        foreach (int length in options.Curriculum.Select(phase => phase.Length).Append(options.Length))
+        foreach (int length in options.Lengths)
             if (length < 3 || length > model.Config.MaxPositions)
                 throw new ArgumentException($"A window must have from 3 to {model.Config.MaxPositions} tokens, which this model has positions for, but is {length}.");
-        if (train.Length > 0 && train.Length < options.Longest)
-            throw new ArgumentException($"The text has only {train.Length} tokens; a window of {options.Longest} needs more.");
+        int longest = options.Lengths.Max();
+        if (train.Length > 0 && train.Length < longest)
+            throw new ArgumentException($"The text has only {train.Length} tokens; a window of {longest} needs more.");
         (_train, _options) = (train, options);
-        _step = new MaskedLanguageStep(model, Math.Max(options.BatchTokens, options.Longest));
+        _step = new MaskedLanguageStep(model, Math.Max(options.BatchTokens, longest));
         _cls = tokenizer.Vocabulary.IdOf("[CLS]");
         _sep = tokenizer.Vocabulary.IdOf("[SEP]");
         int mask = tokenizer.MaskId ?? throw new ArgumentException("The vocabulary has no mask token.");
@@ -84,14 +91,17 @@ internal sealed class MaskedLanguageTask : ITrainingTask
     /// <summary>The stream to measure on along the way; empty for no measure.</summary>
     public int[] Validation { get; init; } = [];
 
+    /// <summary>Batches of so many epochs. Windows begin anywhere, so an epoch is as many tokens as the text has.</summary>
+    public long Batches(int epochs) => ((long)_train.Length * epochs + _options.BatchTokens - 1) / _options.BatchTokens;
+
     public (double Loss, int Tokens) Learn(ulong seed, long step, double progress)
     {
         var random = new RandomStream(seed, (ulong)step << 32);
-        int length = _options.LengthAt(progress);
+        int length = _options.LengthAt(step, progress);
         Clear();
         do Add(_train, random.Next(_train.Length - length + 3), length, _masking, ref random);
         while (_batch.Tokens + length <= _options.BatchTokens);
-        MaskedLanguageLoss loss = _step.Run(_batch, _places, _targets, learn: true);
+        MaskedLanguageLoss loss = _step.Run(_batch, _places, _targets, learn: true, _options.Weight);
         return (loss.Sum / Math.Max(_targets.Count, 1), _batch.Tokens);
     }
 

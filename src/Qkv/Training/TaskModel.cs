@@ -21,15 +21,15 @@ internal static class TaskModel
     /// <param name="target">A directory that exists and is empty.</param>
     /// <param name="kind">Whether a label is of a text or of a token.</param>
     /// <param name="labels">The labels by their number.</param>
+    /// <param name="problem">The problem type, where the label is of a text.</param>
     /// <param name="seed">Where the random numbers start.</param>
     /// <exception cref="InvalidDataException">The source is damaged.</exception>
-    public static void Write(string source, string target, ClassifierKind kind, IReadOnlyList<string> labels, ulong seed)
+    public static void Write(string source, string target, ClassifierKind kind, IReadOnlyList<string> labels, string? problem, ulong seed)
     {
         bool pools = kind == ClassifierKind.Sequence;
         var model = new TrainableModel(source, 1);
-        foreach (string name in TokenizerFiles)
-            if (File.Exists(Path.Combine(source, name))) File.Copy(Path.Combine(source, name), Path.Combine(target, name));
-        WriteConfig(source, target, pools ? "BertForSequenceClassification" : "BertForTokenClassification", labels);
+        CopyTokenizer(source, target);
+        WriteClassifierConfig(source, target, pools ? "BertForSequenceClassification" : "BertForTokenClassification", labels, problem);
 
         int c = model.Config.HiddenSize;
         var random = new RandomStream(seed);
@@ -39,6 +39,32 @@ internal static class TaskModel
         AddLinear(tensors, "classifier", labels.Count, c, ClassifierDeviation, ref random);
         SafetensorsWriter.Write(Path.Combine(target, "model.safetensors"), tensors, TrainableModel.Metadata);
         GC.KeepAlive(model);
+    }
+
+    /// <summary>Writes a model with all its heads as it is, ready to learn: its parameters become float32.</summary>
+    /// <exception cref="InvalidDataException">The source is damaged.</exception>
+    public static void Copy(string source, string target)
+    {
+        var model = new TrainableModel(source, 1);
+        CopyTokenizer(source, target);
+        WriteConfig(source, target, ["torch_dtype", "dtype"], _ => { });
+        model.Save(Path.Combine(target, "model.safetensors"));
+    }
+
+    /// <summary>Writes a model with all its heads, and sentence-transformers' files, so that it embeds.</summary>
+    /// <exception cref="InvalidDataException">The source is damaged.</exception>
+    public static void WriteEmbedder(string source, string target, Pooling pooling, int maxTokens)
+    {
+        const string prompts = "config_sentence_transformers.json";
+        Copy(source, target);
+        if (File.Exists(Path.Combine(source, prompts))) File.Copy(Path.Combine(source, prompts), Path.Combine(target, prompts));
+        EmbeddingRecipe.Write(target, pooling, EncoderConfig.Load(source).HiddenSize, maxTokens);
+    }
+
+    private static void CopyTokenizer(string source, string target)
+    {
+        foreach (string name in TokenizerFiles)
+            if (File.Exists(Path.Combine(source, name))) File.Copy(Path.Combine(source, name), Path.Combine(target, name));
     }
 
     private static bool Kept(string name, bool pools) =>
@@ -52,25 +78,30 @@ internal static class TaskModel
         tensors.Add(SafetensorsTensor.Of(TrainableModel.StoredName(name + ".bias"), [outputs], new float[outputs]));
     }
 
-    /// <summary>The source's config.json with the task's own fields.</summary>
-    private static void WriteConfig(string source, string target, string architecture, IReadOnlyList<string> labels)
+    private static void WriteClassifierConfig(string source, string target, string architecture, IReadOnlyList<string> labels, string? problem) =>
+        WriteConfig(source, target, ["architectures", "id2label", "label2id", "num_labels", "problem_type", "torch_dtype", "dtype"], json =>
+        {
+            json.WriteStartArray("architectures");
+            json.WriteStringValue(architecture);
+            json.WriteEndArray();
+            json.WriteStartObject("id2label");
+            for (int i = 0; i < labels.Count; i++) json.WriteString(i.ToString(System.Globalization.CultureInfo.InvariantCulture), labels[i]);
+            json.WriteEndObject();
+            json.WriteStartObject("label2id");
+            for (int i = 0; i < labels.Count; i++) json.WriteNumber(labels[i], i);
+            json.WriteEndObject();
+            if (problem != null) json.WriteString("problem_type", problem);
+        });
+
+    /// <summary>The source's config.json without some fields and with others, and the type that parameters are stored in.</summary>
+    private static void WriteConfig(string source, string target, HashSet<string> replaced, Action<Utf8JsonWriter> write)
     {
-        HashSet<string> replaced = ["architectures", "id2label", "label2id", "num_labels", "problem_type", "torch_dtype", "dtype"];
         using JsonDocument config = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(source, "config.json")));
         using FileStream file = File.Create(Path.Combine(target, "config.json"));
         using var json = new Utf8JsonWriter(file, new JsonWriterOptions { Indented = true });
         json.WriteStartObject();
-        json.WriteStartArray("architectures");
-        json.WriteStringValue(architecture);
-        json.WriteEndArray();
         foreach (JsonProperty field in config.RootElement.EnumerateObject().Where(field => !replaced.Contains(field.Name))) field.WriteTo(json);
-        json.WriteStartObject("id2label");
-        for (int i = 0; i < labels.Count; i++) json.WriteString(i.ToString(System.Globalization.CultureInfo.InvariantCulture), labels[i]);
-        json.WriteEndObject();
-        json.WriteStartObject("label2id");
-        for (int i = 0; i < labels.Count; i++) json.WriteNumber(labels[i], i);
-        json.WriteEndObject();
-        if (architecture.EndsWith("ForSequenceClassification", StringComparison.Ordinal)) json.WriteString("problem_type", "single_label_classification");
+        write(json);
         json.WriteString("torch_dtype", "float32");
         json.WriteEndObject();
     }

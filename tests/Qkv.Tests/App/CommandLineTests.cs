@@ -11,7 +11,7 @@ public class CommandLineTests
     [InlineData("--threads must be a whole number of at least 1, but is '0'", new[] { "doctor", "--threads", "0" })]
     [InlineData("--threads must be a whole number of at least 1, but is 'two'", new[] { "doctor", "--threads", "two" })]
     [InlineData("--precision int8 is not supported yet", new[] { "doctor", "--precision", "int8" })]
-    [InlineData("--precision bfloat16 is not supported yet", new[] { "embed", "a", "--precision", "bfloat16" })]
+    [InlineData("evaluate mlm computes in float32 only", new[] { "evaluate", "mlm", "--input", "a", "--precision", "bfloat16" })]
     [InlineData("--precision must be float32, bfloat16 or int8, but is 'int9'", new[] { "doctor", "--precision", "int9" })]
     [InlineData("--model must name a directory", new[] { "doctor", "--model", "" })]
     [InlineData("--format must be terminal, json, svg or safetensors, but is 'html'", new[] { "attend", "a", "--format", "html" })]

@@ -1,5 +1,6 @@
 using CsCheck;
 using Qkv.Encoders;
+using Qkv.Kernels;
 using Qkv.Text;
 
 namespace Qkv.Tests.Encoders;
@@ -11,19 +12,25 @@ public sealed class InvarianceTests : IDisposable
     private static readonly Gen<(int Length, int Seed, bool Holes)> s_sequences = Gen.Select(Gen.OneOf(Gen.Int[0, 40], Gen.Int[1, RandomModel.MaxPositions]), Gen.Int, Gen.Bool);
 
     private readonly RandomModel _files = new();
-    private readonly Model _one, _two;
+    private Model _one, _two;
 
     public InvarianceTests() => (_one, _two) = (_files.Load(1), _files.Load(2));
 
-    [Fact]
-    public void A_sequence_has_the_same_bits_alone_and_in_any_batch() => s_sequences.Array[1, 9].Sample(sequences =>
+    [Theory]
+    [InlineData(Precision.Float32)]
+    [InlineData(Precision.BFloat16)]
+    public void A_sequence_has_the_same_bits_alone_and_in_any_batch(Precision precision)
     {
-        TokenBatch batch = Batch(sequences);
-        float[] hidden = HiddenStates.Of(_two, batch), vectors = Pooled.Of(_two, batch);
-        Bits.Equal(hidden, HiddenStates.Of(_one, batch));
-        Bits.Equal(vectors, Pooled.Of(_one, batch));
-        for (int i = 0; i < sequences.Length; i++) AssertSameAlone(batch, i, sequences[i], hidden, vectors);
-    }, iter: Effort.Iterations(24), threads: 1);
+        (_one, _two) = (_files.Load(1, precision), _files.Load(2, precision));
+        s_sequences.Array[1, 9].Sample(sequences =>
+        {
+            TokenBatch batch = Batch(sequences);
+            float[] hidden = HiddenStates.Of(_two, batch), vectors = Pooled.Of(_two, batch);
+            Bits.Equal(hidden, HiddenStates.Of(_one, batch));
+            Bits.Equal(vectors, Pooled.Of(_one, batch));
+            for (int i = 0; i < sequences.Length; i++) AssertSameAlone(batch, i, sequences[i], hidden, vectors);
+        }, iter: Effort.Iterations(24), threads: 1);
+    }
 
     [Fact]
     public void Where_the_token_budget_cuts_changes_no_bit()

@@ -1,4 +1,5 @@
 using Qkv.Encoders;
+using Qkv.Kernels;
 using Qkv.Parameters;
 using Qkv.Tests.Kernels;
 using Qkv.Text;
@@ -29,7 +30,7 @@ internal sealed class RandomModel : IDisposable
             SafetensorsTensor.Of(parameter.Name, parameter.Shape, RandomNumbers.Normal(random, (int)parameter.Shape.Aggregate((a, b) => a * b), 0.3))));
     }
 
-    public Model Load(int threads) => Model.Load(_directory.Path, threads);
+    public Model Load(int threads, Precision precision = Precision.Float32) => Model.Load(_directory.Path, threads, precision);
 
     /// <summary>A sequence, some of its tokens hidden where <paramref name="holes"/> says so.</summary>
     public static void Add(TokenBatch batch, int length, int seed, bool holes = false)

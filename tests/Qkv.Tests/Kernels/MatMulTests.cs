@@ -9,8 +9,8 @@ namespace Qkv.Tests.Kernels;
 public unsafe class MatMulTests
 {
     private static readonly Gen<Product> s_products =
-        Gen.Select(Gen.Int[0, 40], Gen.Int[1, 100], Gen.Int[1, 600], Gen.Int[1, 3], Gen.Enum<Activation>(), Gen.Bool, Gen.Int)
-            .Select((rows, columns, inner, maps, activation, residual, seed) => new Product(rows, columns, inner, maps, activation, residual, seed));
+        Gen.Select(Gen.Int[0, 40], Gen.Int[1, 100], Gen.Int[1, 600], Gen.Int[1, 3], Gen.Enum<Activation>(), Gen.Bool, Gen.Select(Gen.Int, Gen.Enum<Precision>()))
+            .Select((rows, columns, inner, maps, activation, residual, rest) => new Product(rows, columns, inner, maps, activation, residual, rest.Item1, rest.Item2));
 
     [Fact]
     public void Equals_the_twin() => s_products.Sample(product => product.CheckAgainstTwin(), iter: Effort.Iterations(400), threads: 1);
@@ -48,6 +48,22 @@ public unsafe class MatMulTests
         }
     }, iter: Effort.Iterations(150), threads: 1);
 
+    [Fact]
+    public void A_map_held_as_bfloat16_gives_the_bits_of_the_rounded_one_in_float32() => s_products.Sample(product =>
+    {
+        Product half = product with { Precision = Precision.BFloat16 }, rounded = product with { Precision = Precision.Float32, RoundsFirst = true };
+        Bits.Equal(rounded.Forward(product.Rows, threads: 1), half.Forward(product.Rows, threads: 2));
+    }, iter: Effort.Iterations(200), threads: 1);
+
+    [Fact]
+    public void A_map_held_as_bfloat16_takes_half_the_memory()
+    {
+        const int columns = 64, inner = 300;
+        long biases = columns * sizeof(float);
+        Assert.Equal(columns * inner * 4, new PackedMatrix(1, columns, inner).Size - biases);
+        Assert.Equal(columns * inner * 2, new PackedMatrix(1, columns, inner, Precision.BFloat16).Size - biases);
+    }
+
     [Theory]
     [InlineData(NumberFormat.Float32)]
     [InlineData(NumberFormat.Float16)]
@@ -79,7 +95,7 @@ public unsafe class MatMulTests
     }
 
     /// <summary>A product of random numbers; rows of X lie further apart than they are long, as those of Q, K and V do.</summary>
-    private sealed record Product(int Rows, int Columns, int Inner, int Maps, Activation Activation, bool Residual, int Seed)
+    private sealed record Product(int Rows, int Columns, int Inner, int Maps, Activation Activation, bool Residual, int Seed, Precision Precision = Precision.Float32)
     {
         private const int Gap = 3;
 
@@ -87,6 +103,9 @@ public unsafe class MatMulTests
         private PackedMatrix? _matrix;
 
         public int Outputs => Maps * Columns;
+
+        /// <summary>Whether W is rounded to bfloat16 before it is packed.</summary>
+        public bool RoundsFirst { get; init; }
 
         public float[] Forward(int rows, int threads, int map = -1)
         {
@@ -103,8 +122,9 @@ public unsafe class MatMulTests
         {
             float[] y = Forward(Rows, threads: 2);
             double[] x = [.. _x!.Chunk(Inner + Gap).SelectMany(row => row.Take(Inner)).ToDoubles()];
-            double[] exact = LinearTwin.Forward(x, _w!.ToDoubles(), _b!.ToDoubles());
-            double[] magnitude = LinearTwin.Forward([.. x.Select(Math.Abs)], [.. _w!.ToDoubles().Select(Math.Abs)], [.. _b!.ToDoubles().Select(Math.Abs)]);
+            double[] w = Precision == Precision.BFloat16 ? [.. _w!.ToDoubles().Select(HalfWidth.Round)] : _w!.ToDoubles();
+            double[] exact = LinearTwin.Forward(x, w, _b!.ToDoubles());
+            double[] magnitude = LinearTwin.Forward([.. x.Select(Math.Abs)], [.. w.Select(Math.Abs)], [.. _b!.ToDoubles().Select(Math.Abs)]);
             for (int i = 0; i < y.Length; i++)
             {
                 double truth = ActivationTwin.Forward(Activation, exact[i]), bound = Rounding.Activation(Activation, exact[i], Rounding.Gamma(Inner + 2) * magnitude[i]);
@@ -119,13 +139,14 @@ public unsafe class MatMulTests
             var random = new Random(Seed);
             _x = RandomNumbers.Normal(random, Rows * (Inner + Gap));
             _w = RandomNumbers.Normal(random, Outputs * Inner, 2 / Math.Sqrt(Inner));
+            if (RoundsFirst) _w = [.. _w.ToDoubles().Select(HalfWidth.Round).Select(number => (float)number)];
             _b = RandomNumbers.Normal(random, Outputs);
             _r = RandomNumbers.Normal(random, Rows * Outputs);
-            _matrix = new PackedMatrix(Maps, Columns, Inner);
+            _matrix = new PackedMatrix(Maps, Columns, Inner, Precision);
             for (int map = 0; map < Maps; map++) _matrix.Set(map, _w.AsSpan(map * Columns * Inner, Columns * Inner), _b.AsSpan(map * Columns, Columns));
         }
 
         public override string ToString() =>
-            $"({Rows}, {Inner}) · {Maps} maps of ({Inner}, {Columns}), {Activation}{(Residual ? " + residual" : "")}, seed {Seed}";
+            $"({Rows}, {Inner}) · {Maps} maps of ({Inner}, {Columns}), {Activation}, {Precision}{(Residual ? " + residual" : "")}, seed {Seed}";
     }
 }

@@ -12,15 +12,16 @@ internal sealed class EncoderTwin
     private readonly EncoderConfig _config;
     private readonly ParameterSet _parameters;
     private readonly EncoderInputs _inputs;
+    private readonly Precision _precision;
     private readonly Dictionary<string, double[]> _tensors = [];
 
-    private EncoderTwin(EncoderConfig config, ParameterFile file, EncoderInputs inputs) =>
-        (_config, _parameters, _inputs) = (config, ParameterSet.Resolve(file, config), inputs);
+    private EncoderTwin(EncoderConfig config, ParameterFile file, EncoderInputs inputs, Precision precision) =>
+        (_config, _parameters, _inputs, _precision) = (config, ParameterSet.Resolve(file, config), inputs, precision);
 
-    public static IReadOnlyDictionary<string, double[]> Forward(string directory, EncoderInputs inputs)
+    public static IReadOnlyDictionary<string, double[]> Forward(string directory, EncoderInputs inputs, Precision precision = Precision.Float32)
     {
         using ParameterFile file = ParameterFile.OpenDirectory(directory);
-        var twin = new EncoderTwin(EncoderConfig.Load(directory), file, inputs);
+        var twin = new EncoderTwin(EncoderConfig.Load(directory), file, inputs, precision);
         double[] x = twin.Embed();
         for (int i = 0; i < twin._config.Layers; i++) x = twin.Layer(i, x);
         twin.Heads(x);
@@ -80,7 +81,11 @@ internal sealed class EncoderTwin
 
     private float[] Mask(int sequence) => [.. _inputs.Mask.Skip(sequence * _inputs.Length).Take(_inputs.Length).Select(keep => keep == 1 ? 0 : float.MinValue)];
 
-    private double[] Map(string name, double[] x) => LinearTwin.Forward(x, Read(name + ".weight"), Read(name + ".bias"));
+    private double[] Map(string name, double[] x)
+    {
+        double[] w = Read(name + ".weight");
+        return LinearTwin.Forward(x, _precision == Precision.BFloat16 ? [.. w.Select(HalfWidth.Round)] : w, Read(name + ".bias"));
+    }
 
     private double[] Norm(string name, double[] x) => LayerNormTwin.Forward(x, Read(name + ".weight"), Read(name + ".bias"), _config.LayerNormEpsilon);
 

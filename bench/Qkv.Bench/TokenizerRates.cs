@@ -9,13 +9,13 @@ namespace Qkv.Bench;
 /// Tokens a second on one thread, Qkv beside Microsoft.ML.Tokenizers on the same lines and vocabulary: alternating blocks in one
 /// process, medians. Prints TSV with a header line.
 /// </summary>
-internal static class TokenizerBenchmark
+internal static class TokenizerRates
 {
     private const int Blocks = 7;
     private const double BlockSeconds = 0.3;
 
     // Half Chinese, half English, as in the bundled model's corpus.
-    private static readonly string[] s_sample =
+    internal static readonly string[] Sample =
     [
         "我想吃酸菜鱼，请问附近有什么好吃的餐馆吗？",
         "The quick brown fox jumps over the lazy dog, and nobody is unbelievably surprised.",
@@ -29,7 +29,7 @@ internal static class TokenizerBenchmark
     public static void Run(string? corpus)
     {
         string[] lines = corpus is null
-            ? [.. Enumerable.Repeat(s_sample, 500).SelectMany(sample => sample)]
+            ? [.. Enumerable.Repeat(Sample, 500).SelectMany(sample => sample)]
             : [.. File.ReadLines(corpus).Where(line => line.Length > 0)];
         DirectoryInfo directory = Directory.CreateTempSubdirectory("qkv-bench-");
         try
@@ -45,6 +45,21 @@ internal static class TokenizerBenchmark
                 File.WriteAllLines(vocabulary, VocabularyOf(lines));
             }
             Compare(corpus is null ? "built-in" : Path.GetFileName(corpus), lines, Qkv.Text.Tokenizer.Load(directory.FullName), BertTokenizer.Create(vocabulary));
+        }
+        finally
+        {
+            directory.Delete(recursive: true);
+        }
+    }
+
+    /// <summary>A tokenizer whose vocabulary is that of <see cref="Sample"/>.</summary>
+    public static Qkv.Text.Tokenizer BuiltIn()
+    {
+        DirectoryInfo directory = Directory.CreateTempSubdirectory("qkv-bench-");
+        try
+        {
+            File.WriteAllLines(Path.Combine(directory.FullName, "vocab.txt"), VocabularyOf(Sample));
+            return Qkv.Text.Tokenizer.Load(directory.FullName);
         }
         finally
         {
@@ -87,8 +102,8 @@ internal static class TokenizerBenchmark
         }
         double[] ratios = [.. ours.Zip(theirs, (a, b) => a / b).Order()];
         Console.WriteLine("text\tlines\tqkv_tokens\tqkv_tokens_per_s\tpeer\tpeer_tokens\tpeer_tokens_per_s\tratio\tspread");
-        Console.WriteLine(string.Join('\t', name, lines.Length, qkvTokens, Whole(Median(ours)), "Microsoft.ML.Tokenizers", peerTokens,
-            Whole(Median(theirs)), Number(Median(ratios)), Number((ratios[^1] - ratios[0]) / Median(ratios))));
+        Console.WriteLine(string.Join('\t', name, lines.Length, qkvTokens, Whole(Timing.Median(ours)), "Microsoft.ML.Tokenizers", peerTokens,
+            Whole(Timing.Median(theirs)), Number(Timing.Median(ratios)), Number((ratios[^1] - ratios[0]) / Timing.Median(ratios))));
     }
 
     /// <summary>Tokens a second over a block; its first pass is not counted.</summary>
@@ -112,8 +127,6 @@ internal static class TokenizerBenchmark
             .Where(word => word.Length > 1 && word.All(char.IsAsciiLetterOrDigit)).CountBy(word => word).OrderByDescending(pair => pair.Value).Take(8000).Select(pair => pair.Key);
         return [.. (string[])["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], .. characters, .. characters.Select(c => "##" + c), .. words];
     }
-
-    private static double Median(double[] values) => values.Order().ElementAt(values.Length / 2);
 
     private static string Whole(double value) => value.ToString("F0", CultureInfo.InvariantCulture);
 

@@ -1,0 +1,63 @@
+using System.Runtime.CompilerServices;
+
+namespace Qkv.Kernels;
+
+/// <summary>
+/// How a panel (K, 32) holds its numbers. The register tile takes 2·Width neighbours of a row as two vectors; a format may put them in any order
+/// that makes this cheap.
+/// </summary>
+internal unsafe interface IPanel
+{
+    /// <summary>Bytes of a number.</summary>
+    static abstract int Size { get; }
+
+    /// <summary>Numbers 0 … Width of the 2·Width at <paramref name="numbers"/>.</summary>
+    static abstract V Left<V>(byte* numbers) where V : struct, ISimd<V>;
+
+    /// <summary>Numbers Width … 2·Width.</summary>
+    static abstract V Right<V>(byte* numbers) where V : struct, ISimd<V>;
+}
+
+/// <summary>Float32, in order.</summary>
+internal readonly unsafe struct Float32Panel : IPanel
+{
+    public static int Size => sizeof(float);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Left<V>(byte* numbers) where V : struct, ISimd<V> => V.Load((float*)numbers);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Right<V>(byte* numbers) where V : struct, ISimd<V> => V.Load((float*)numbers + V.Width);
+}
+
+/// <summary>
+/// bfloat16, the two vectors interleaved: number i of the left one and number i of the right one make 32 bits, so that a shift widens the
+/// one and a mask the other.
+/// </summary>
+internal readonly unsafe struct BFloat16Panel : IPanel
+{
+    // The vectors of this process: the order depends on it, and a packed matrix never leaves the process.
+    private static readonly int s_width = Math.Max(1, (int)SimdSupport.Level / 32);
+
+    public static int Size => sizeof(ushort);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Left<V>(byte* numbers) where V : struct, ISimd<V> => V.WidenLower((uint*)numbers);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Right<V>(byte* numbers) where V : struct, ISimd<V> => V.WidenUpper((uint*)numbers);
+
+    /// <summary>Where number <paramref name="column"/> of a row stands.</summary>
+    public static int Place(int column)
+    {
+        int pair = column / (2 * s_width) * 2 * s_width, rest = column - pair;
+        return pair + rest % s_width * 2 + rest / s_width;
+    }
+
+    /// <summary>The nearest bfloat16, ties to even; NaN stays NaN.</summary>
+    public static ushort Round(float value)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(value);
+        return float.IsNaN(value) ? (ushort)(bits >> 16 | 0x40) : (ushort)(bits + 0x7fff + (bits >> 16 & 1) >> 16);
+    }
+}
