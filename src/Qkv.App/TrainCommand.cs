@@ -35,7 +35,8 @@ internal static class TrainCommand
             Shape = new ModelShape(result.GetValue(layers) ?? 4, result.GetValue(hidden) ?? 256, result.GetValue(heads) ?? 4, result.GetValue(intermediate) ?? 1024),
             Windows = new MaskedLanguageOptions(result.GetValue(length) ?? 128, training.BatchTokens(result), result.GetValue(maskRate) ?? 0.15)
             {
-                Curriculum = result.GetValue(curriculum) ?? [new WindowPhase(40, 0.35)],
+                // An option that is not given has an empty array as its value.
+                Curriculum = result.GetResult(curriculum) is null ? [new WindowPhase(40, 0.35)] : result.GetValue(curriculum)!,
             },
             Options = training.Read(result),
         }));

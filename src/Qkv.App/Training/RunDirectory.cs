@@ -60,8 +60,11 @@ internal sealed class RunDirectory : IDisposable
     {
         if (!_isNew) return;
         Checkpoint.Save(Working, model, TrainingState.Start(fingerprint));
-        Directory.Move(Working, Path);
+        Appear();
     }
+
+    /// <summary>Gives a new directory its name.</summary>
+    public void Appear() => Directory.Move(Working, Path);
 
     public void Dispose()
     {

@@ -43,6 +43,7 @@ internal sealed class TrainingOptions(TrainingDefaults defaults)
     private readonly Option<double?> _clip = Options.Real("--clip", 1e-6, 1e6, "What the gradient's norm is cut to (default: 1).");
     private readonly Option<int?> _evaluateEvery = Options.Number("--evaluate-every", 1, $"Steps between evaluations on --valid (default: {(defaults.EvaluateEvery is { } every ? $"{every}" : "an epoch")}).");
     private readonly Option<int?> _patience = Options.Number("--patience", 1, "Ends the run after so many evaluations without a better score, and keeps the best model (default: goes on).");
+    private readonly Option<int?> _stopAfter = Options.Number("--stop-after", 1, "A step after which to stop with a checkpoint; the same command without it goes on with the run.");
     private readonly Option<double?> _checkpoint = Options.Real("--checkpoint-seconds", 0, 86400, "Seconds between checkpoints (default: 300): what a power cut can cost.");
     private readonly Option<int?> _seed = Options.Number("--seed", 0, "Where the random numbers start (default: 1): same seed, same bits, whatever the threads.");
 
@@ -55,7 +56,7 @@ internal sealed class TrainingOptions(TrainingDefaults defaults)
     /// <summary>Gives a command all of them.</summary>
     public void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[Validation, Output, _epochs, _steps, _minutes, _batch, _accumulation, _rate, _warmUp, _schedule, _decay, _clip, _evaluateEvery, _patience, _checkpoint, _seed])
+        foreach (Option option in (Option[])[Validation, Output, _epochs, _steps, _minutes, _batch, _accumulation, _rate, _warmUp, _schedule, _decay, _clip, _evaluateEvery, _patience, _stopAfter, _checkpoint, _seed])
             command.Add(option);
         _learning.AddTo(command);
     }
@@ -86,6 +87,7 @@ internal sealed class TrainingOptions(TrainingDefaults defaults)
             EvaluateEvery = result.GetValue(_evaluateEvery) ?? defaults.EvaluateEvery,
             Patience = patience,
             KeepBest = defaults.KeepsBest || patience != null,
+            StopAfter = result.GetValue(_stopAfter),
             CheckpointSeconds = result.GetValue(_checkpoint) ?? 300,
             Seed = (ulong)(result.GetValue(_seed) ?? 1),
         };

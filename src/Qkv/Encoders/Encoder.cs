@@ -1,3 +1,4 @@
+using Qkv.Kernels;
 using Qkv.Parameters;
 using Qkv.Text;
 
@@ -40,14 +41,16 @@ internal sealed unsafe class Encoder
     public ReadOnlySpan<EncoderLayer> Layers => _layers;
 
     /// <summary>The whole path: ids (T) → embeddings (T, C) → layers → hidden states (T, C), which are returned.</summary>
-    public float* Forward(in TokenSlice tokens, Activations a)
+    public float* Forward(in TokenSlice tokens, Activations a, CancellationToken cancellation = default)
     {
-        _embedding.Forward(tokens, a.EmbeddingSum, a.Embeddings, Threads);
+        _embedding.Forward(tokens, a.EmbeddingSum, a.Embeddings, Threads, a.Changes is { WithoutPositions: true });
         a.EmbeddingsDropout.Apply(a.Embeddings, tokens.Tokens, Config.HiddenSize, Threads);
         float* hidden = a.Embeddings;
         for (int i = 0; i < _layers.Length; i++)
         {
-            _layers[i].Forward(tokens, hidden, a.Layers[i], Threads);
+            cancellation.ThrowIfCancellationRequested();
+            if (a.Layers[i].Change is { Disabled: true }) a.PassThrough(i, hidden, Config.HiddenSize);
+            else _layers[i].Forward(tokens, hidden, a.Layers[i], Threads);
             hidden = a.Layers[i].Output;
         }
         return hidden;
@@ -102,11 +105,15 @@ internal sealed unsafe class Encoder
     }
 
     /// <summary>Runs a batch with the reference attention and keeps everything.</summary>
-    public Activations Record(TokenBatch batch)
+    /// <param name="batch">The sequences.</param>
+    /// <param name="changes">What an experiment changes; null for nothing.</param>
+    /// <param name="memory">Used again where it is large enough; may be null.</param>
+    /// <param name="cancellation">Ends the work between two layers.</param>
+    public Activations Record(TokenBatch batch, Changes? changes = null, AlignedBuffer? memory = null, CancellationToken cancellation = default)
     {
         CheckRange(batch);
-        Activations activations = Activations.ToRecord(Config, batch, Threads);
-        Forward(batch.Slice(0, batch.Sequences), activations);
+        Activations activations = Activations.ToRecord(Config, batch, Threads, changes, memory);
+        Forward(batch.Slice(0, batch.Sequences), activations, cancellation);
         GC.KeepAlive(batch);
         return activations;
     }

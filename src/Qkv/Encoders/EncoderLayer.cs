@@ -26,6 +26,14 @@ internal sealed unsafe class EncoderLayer(SelfAttention attention, Linear projec
         attention.Backward(tokens, x, a, g, wantsInput ? g.Output : null, threads); //              Q, K, V → scores → weights → context
     }
 
+    public SelfAttention Attention => attention;
+
+    public Linear Projection => projection;
+
+    public Normalization AttentionNorm => attentionNorm;
+
+    public Normalization OutputNorm => outputNorm;
+
     /// <summary>Whether a training run changes this layer.</summary>
     public bool Learns => feedForward.First.Learned is [{ W.IsFrozen: false }, ..];
 

@@ -90,6 +90,7 @@ public sealed unsafe class SelfAttention
         AttentionShape shape = Shape(tokens, a);
         int features = Heads * HeadSize;
         float* context = a.Context - tokens.Origin * features;
+        a.Change?.ApplyTo(ref shape);
         if (a.Scores == null)
             FlashAttention.Forward(shape, context, features, a.Scratch, threads, a.LogSums == null ? null : a.LogSums - tokens.Origin * Heads);
         else

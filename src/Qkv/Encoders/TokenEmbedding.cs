@@ -19,11 +19,11 @@ internal sealed unsafe class TokenEmbedding(EmbeddingTable words, EmbeddingTable
 
     public Normalization Normalization => normalization;
 
-    /// <summary>(T) → sum (T, C), embeddings (T, C)</summary>
-    public void Forward(in TokenSlice tokens, float* sum, float* embeddings, int threads)
+    /// <summary>(T) → sum (T, C), embeddings (T, C); an experiment may leave the position out.</summary>
+    public void Forward(in TokenSlice tokens, float* sum, float* embeddings, int threads, bool withoutPositions = false)
     {
         int rowsPerPart = RowParts.RowsPerPart(words.Columns);
-        Workers.Run(new Lookup(words.View(), positions.View(), segments.View(), tokens, sum, rowsPerPart), (tokens.Tokens + rowsPerPart - 1) / rowsPerPart, threads);
+        Workers.Run(new Lookup(words.View(), positions.View(), segments.View(), tokens, sum, rowsPerPart, withoutPositions), (tokens.Tokens + rowsPerPart - 1) / rowsPerPart, threads);
         normalization.Forward(sum, tokens.Tokens, embeddings, threads);
         GC.KeepAlive(this);
     }
@@ -66,7 +66,7 @@ internal sealed unsafe class TokenEmbedding(EmbeddingTable words, EmbeddingTable
         }
     }
 
-    private readonly struct Lookup(EmbeddingView words, EmbeddingView positions, EmbeddingView segments, TokenSlice tokens, float* sum, int rowsPerPart) : IKernel
+    private readonly struct Lookup(EmbeddingView words, EmbeddingView positions, EmbeddingView segments, TokenSlice tokens, float* sum, int rowsPerPart, bool withoutPositions) : IKernel
     {
         private readonly float* _sum = sum;
 
@@ -81,6 +81,7 @@ internal sealed unsafe class TokenEmbedding(EmbeddingTable words, EmbeddingTable
                 words.Read(tokens.Ids[token], 0, columns, row);
                 segments.Read(tokens.TypeIds[token], 0, columns, summand);
                 Elementwise.Add<V>(row, summand, row, columns);
+                if (withoutPositions) continue;
                 positions.Read(tokens.Positions[token], 0, columns, summand);
                 Elementwise.Add<V>(row, summand, row, columns);
             }

@@ -18,6 +18,7 @@ internal unsafe struct AttentionShape
     public float* Values; // (Tk, H·D)
     public nint KeyStride;
     public AttentionMaskView Mask;
+    public float* Temperatures; // (H): a head's scores are divided by it, in the forward pass; null for 1
 
     /// <summary>What the weights are multiplied by after the softmax, while a model learns.</summary>
     public Dropout Dropout;
@@ -42,7 +43,7 @@ internal unsafe struct AttentionShape
     [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
     public readonly void Score<V>(float* products, int sequence, int head, int query, int first, int count) where V : struct, ISimd<V>
     {
-        Elementwise.Scale<V>(products, count, Scale);
+        Elementwise.Scale<V>(products, count, Temperatures == null ? Scale : Scale / Temperatures[head]);
         if (Mask.Additive != null) Elementwise.Add<V>(products, Mask.AdditiveRow(sequence, head, query) + first, products, count);
         if (Mask.HiddenKeys != null)
         {

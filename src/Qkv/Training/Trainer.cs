@@ -34,6 +34,9 @@ internal sealed record TrainerOptions
     /// <summary>Evaluations without a better score that end the run; null to go on.</summary>
     public int? Patience { get; init; }
 
+    /// <summary>A step after which this sitting ends with a checkpoint, or null; the run itself is none the shorter.</summary>
+    public long? StopAfter { get; init; }
+
     /// <summary>Seconds between checkpoints.</summary>
     public double CheckpointSeconds { get; init; } = 300;
 
@@ -84,7 +87,7 @@ internal sealed class Trainer(TrainableModel model, ITrainingTask task, TrainerO
         double before = state.Seconds, saved = before;
         var clock = Stopwatch.StartNew();
         int threads = model.Encoder.Threads;
-        while (!IsOver(state) && !cancellation.IsCancellationRequested)
+        while (!IsOver(state) && !(state.Step >= options.StopAfter) && !cancellation.IsCancellationRequested)
         {
             double progress = Progress(state), loss = 0;
             int tokens = 0;
@@ -111,7 +114,7 @@ internal sealed class Trainer(TrainableModel model, ITrainingTask task, TrainerO
                 state = better ? state with { Best = result.Score, Stale = 0 } : state with { Stale = state.Stale + 1 };
                 if (better && options.KeepBest) SaveModel();
             }
-            bool last = IsOver(state);
+            bool last = IsOver(state) || state.Step >= options.StopAfter;
             report(new TrainingReport(state, loss, rate, norm, Progress(state), evaluation));
             if (!last && state.Seconds - saved < options.CheckpointSeconds && !cancellation.IsCancellationRequested) continue;
             saved = state.Seconds;

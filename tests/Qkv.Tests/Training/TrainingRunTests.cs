@@ -46,6 +46,26 @@ public class TrainingRunTests : IDisposable
     }
 
     [Fact]
+    public void A_run_in_two_sittings_is_the_run_in_one()
+    {
+        Train("one", 8);
+        Command.Succeeds(Arguments("two", 8, "--stop-after", "3"));
+        Assert.NotEqual(Parameters("one"), Parameters("two"));
+        Command.Succeeds(Arguments("two", 8));
+        Assert.Equal(Parameters("one"), Parameters("two"));
+    }
+
+    [Fact]
+    public void Windows_start_short_unless_told_otherwise()
+    {
+        string[] arguments = Arguments("model", 4);
+        int at = Array.IndexOf(arguments, "--curriculum");
+        arguments = [.. arguments[..at], .. arguments[(at + 2)..]];
+        Command.Succeeds(arguments);
+        Assert.Contains("curriculum=40:0.35", File.ReadAllText(Path("model/checkpoint.safetensors"), System.Text.Encoding.Latin1)[..4000]);
+    }
+
+    [Fact]
     public void A_run_that_was_killed_goes_on_as_if_it_had_not_been() => Survives(50, name => Arguments(name, 60, "--checkpoint-seconds", "0"), 64);
 
     [Theory]
