@@ -5,10 +5,13 @@
 
 /** @type {Map<string, Uint32Array>} */
 const colourTables = new Map();
+/** @type {Map<string, [number, number, number]>} */
+const themeColours = new Map();
 
 /** Forgets the tables; another theme has other colours. */
 export function forgetColours() {
   colourTables.clear();
+  themeColours.clear();
 }
 
 /**
@@ -16,8 +19,13 @@ export function forgetColours() {
  * @returns {[number, number, number]}
  */
 export function themeColour(name) {
-  const hex = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-  return /** @type {[number, number, number]} */ ([1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) || 0));
+  let colour = themeColours.get(name);
+  if (!colour) {
+    const hex = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    colour = /** @type {[number, number, number]} */ ([1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) || 0));
+    themeColours.set(name, colour);
+  }
+  return colour;
 }
 
 /**

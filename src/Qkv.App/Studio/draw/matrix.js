@@ -46,6 +46,15 @@ const LABEL_WIDTH = 76;
 // So many cells are coloured between two looks at the clock: well under a millisecond's work, or a few before the code is warm.
 const CELLS_A_STEP = 8192;
 
+/** @type {WeakSet<Element>} */
+const shownMatrices = new WeakSet();
+const matrixWatcher = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (isIntersecting) shownMatrices.add(target);
+    else shownMatrices.delete(target);
+  }
+});
+
 /** @param {MatrixOptions} options */
 export function createMatrix(options) {
   const signed = options.signed ?? true;
@@ -57,10 +66,7 @@ export function createMatrix(options) {
   const holder = el('div', { class: 'matrix-holder' }, element);
   const small = el('canvas');
 
-  const onScreen = () => {
-    const box = holder.getBoundingClientRect();
-    return box.bottom > 0 && box.top < innerHeight;
-  };
+  const onScreen = () => shownMatrices.has(holder);
 
   /** @type {MatrixData} */
   let data = { title: '', label: '', rows: 0, columns: 0, values: [] };
@@ -131,12 +137,17 @@ export function createMatrix(options) {
   /** @param {HTMLCanvasElement} canvas */
   function prepare(canvas) {
     const ratio = window.devicePixelRatio || 1, height = heightOf();
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+    // New memory is dear; most of the time the size is as before.
+    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+      canvas.width = Math.round(width * ratio);
+      canvas.height = Math.round(height * ratio);
+      canvas.style.width = `${width}px`;
+      canvas.style.height = `${height}px`;
+    }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.globalAlpha = 1;
+    context.clearRect(0, 0, width, height);
     return context;
   }
 
@@ -295,6 +306,7 @@ export function createMatrix(options) {
     knownWidth = holder.clientWidth;
     soon(cells, draw, onScreen);
   }).observe(holder);
+  matrixWatcher.observe(holder);
 
   function toSvg() {
     const height = heightOf(), foot = 26;
@@ -340,8 +352,10 @@ export function createMatrix(options) {
      */
     select(row, column) {
       selected = { row, column };
-      paintMarks();
-      showReadout();
+      if (data.rows * data.columns <= CELLS_A_STEP) {
+        paintMarks();
+        showReadout();
+      } else soon(marks, () => { paintMarks(); showReadout(); }, onScreen);
     },
     /** @param {number} row @param {number} column */
     light(row, column) {
