@@ -45,7 +45,7 @@ export function headsSection(page) {
       frame.setFormula(`${info.layers} × ${info.heads} = ${info.layers * info.heads} × ({A:weights} ${length} × ${length})`);
       if (fact) {
         const most = Math.log(length);
-        fill(facts, tableOf(t('heads.factsOf', { layer: state.layer, head: state.head }), [t('heads.fact'), t('heads.mean')], [
+        fill(facts, tableOf(t('heads.factsOf', { layer: state.layer, head: state.head }), ['', t('heads.mean')], [
           rowOfTable(t('heads.entropy', { most: fmt(most, 2) }), [barCell(fact.entropy / most, fmt(fact.entropy, 3))]),
           rowOfTable(t('heads.distance'), [barCell(fact.distance / length, fmt(fact.distance, 2))]),
           .../** @type {const} */ (['cls', 'sep', 'self', 'previous', 'next']).map((name) => rowOfTable(t(`heads.${name}`), [barCell(fact[name], percent(fact[name]))])),
@@ -75,7 +75,7 @@ export function headsSection(page) {
         const button = el('button', {
           type: 'button', class: 'thumbnail', 'data-layer': layer, 'data-head': head, 'aria-label': t('heads.thumbnail', { layer, head, entropy: fact ? fmt(fact.entropy, 2) : '?' }),
           onclick: () => page.choose({ layer, head }),
-        }, canvas, el('span', { class: 'thumbnail-name', 'aria-hidden': 'true' }, String(head)));
+        }, canvas);
         thumbnails.set(`${layer}.${head}`, { button, canvas, drawn: false });
         watcher.observe(button);
         row.append(button);

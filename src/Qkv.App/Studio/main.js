@@ -52,10 +52,6 @@ const thePage = {
     writeAddress();
     refresh();
   },
-  say(words) {
-    const place = document.getElementById('announcement');
-    if (place) place.textContent = words;
-  },
 };
 
 function writeAddress() {
@@ -152,16 +148,16 @@ function draw() {
 
 /** Layer, head, i and j, always at hand. */
 function choiceBar() {
-  /** @param {string} id @param {string} label @param {string} short @param {(value: number) => Partial<State>} patch @param {string} tone */
-  const select = (id, label, short, patch, tone) => {
-    const box = el('select', { id, 'aria-label': label, onchange: () => thePage.choose(patch(Number(box.value))) });
-    return { box, field: el('label', { class: `bar-field ${tone}`, for: id }, el('span', {}, short), box) };
+  /** @param {string} id @param {string} label @param {(value: number) => Partial<State>} patch @param {string} tone */
+  const select = (id, label, patch, tone) => {
+    const box = el('select', { id, onchange: () => thePage.choose(patch(Number(box.value))) });
+    return { box, field: el('label', { class: `bar-field ${tone}`, for: id }, el('span', {}, label), box) };
   };
-  const layer = select('choose-layer', t('layerName'), t('layerName'), (value) => ({ layer: value }), '');
-  const head = select('choose-head', t('headName'), t('headName'), (value) => ({ head: value }), '');
-  const query = select('choose-query', t('query'), t('query'), (value) => ({ i: value }), 'tone-q');
-  const key = select('choose-key', t('key'), t('key'), (value) => ({ j: value }), 'tone-k');
-  const element = el('div', { class: 'choice-bar', role: 'group', 'aria-label': t('choices') }, layer.field, head.field, query.field, key.field);
+  const layer = select('choose-layer', t('layerName'), (value) => ({ layer: value }), '');
+  const head = select('choose-head', t('headName'), (value) => ({ head: value }), '');
+  const query = select('choose-query', t('query'), (value) => ({ i: value }), 'tone-q');
+  const key = select('choose-key', t('key'), (value) => ({ j: value }), 'tone-k');
+  const element = el('nav', { class: 'choice-bar', 'aria-label': t('choices') }, layer.field, head.field, query.field, key.field);
   /** @type {any} */
   let shown = null;
   return {
@@ -201,7 +197,7 @@ function buildPage() {
   firstSection = tokensSection(thePage);
   appSections = [firstSection, headsSection(thePage), embeddingsSection(thePage), qkvSection(thePage), scoresSection(thePage), weightsSection(thePage), contextSection(thePage), experimentsSection(thePage), keepSection(thePage)];
   appBar = choiceBar();
-  const themeButton = el('button', { type: 'button', class: 'plain', id: 'theme-switch', 'aria-label': t('themeLabel'), onclick: () => { appState.current = { ...appState.current, theme: isDark() ? 'light' : 'dark' }; writeAddress(); rebuild('theme-switch'); } }, t(isDark() ? 'theme.light' : 'theme.dark'));
+  const themeButton = el('button', { type: 'button', class: 'plain', id: 'theme-switch', onclick: () => { appState.current = { ...appState.current, theme: isDark() ? 'light' : 'dark' }; writeAddress(); rebuild('theme-switch'); } }, t(isDark() ? 'theme.light' : 'theme.dark'));
   const languageButton = el('button', { type: 'button', class: 'plain', id: 'language-switch', lang: language() === 'zh' ? 'en' : 'zh-CN', onclick: () => { appState.current = { ...appState.current, lang: language() === 'zh' ? 'en' : 'zh' }; writeAddress(); rebuild('language-switch'); } }, t('language'));
   const caveat = el('aside', { class: 'caveat', 'aria-labelledby': 'caveat-title' }, el('h2', { id: 'caveat-title' }, t('caveatTitle')), el('p', {}, t('caveat')));
   fill(document.body,
@@ -215,7 +211,6 @@ function buildPage() {
       appSource.recorded ? el('p', { class: 'recorded-note' }, t('recordedNote')) : null),
     appBar.element,
     el('main', {}, ...appSections.flatMap((section) => (section.element.id === 'experiments' ? [caveat, section.element] : [section.element]))),
-    el('p', { id: 'announcement', class: 'unseen', role: 'status' }),
     // Keeps its place in the exported file, where it holds the trace.
     document.getElementById('trace'));
   for (const { element } of appSections) screenWatcher.observe(element);

@@ -26,7 +26,7 @@ const LONG_LIST = 64;
  * @property {(view: View) => (void | Generator<void>)} update
  */
 
-/** @typedef {{ choose: (patch: Partial<import('./state.js').State>) => void, say: (words: string) => void }} Page */
+/** @typedef {{ choose: (patch: Partial<import('./state.js').State>) => void}} Page */
 
 /**
  * @param {number} number
@@ -102,7 +102,7 @@ export function fillChoices(box, count, words, chosen) {
 export function tableOf(caption, headings, rows) {
   return el('div', { class: 'table-scroll', tabindex: '0', role: 'group', 'aria-label': caption },
     el('table', {}, el('caption', {}, caption),
-      el('thead', {}, el('tr', {}, ...headings.map((heading) => el('th', { scope: 'col' }, ...coloured(heading))))),
+      el('thead', {}, el('tr', {}, ...headings.map((heading) => (heading ? el('th', { scope: 'col' }, ...coloured(heading)) : el('td', {}))))),
       el('tbody', {}, ...rows)));
 }
 

@@ -90,7 +90,7 @@ export function tokensSection(page) {
           type: 'button', class: `chip${token.special ? ' special' : ''}${token.segment ? ' second' : ''}`, tabindex: '-1', 'data-token': n,
           onclick: (/** @type {MouseEvent} */ event) => page.choose(event.shiftKey ? { j: n } : { i: n }),
           oncontextmenu: (/** @type {MouseEvent} */ event) => { event.preventDefault(); page.choose({ j: n }); },
-        }, el('span', { class: 'chip-text' }, labels[n]), el('span', { class: 'chip-id' }, String(token.id)));
+        }, el('span', { class: 'chip-text' }, labels[n]), el('span', { class: 'chip-id' }, String(token.id)), el('span', { class: 'unseen' }));
         buttons.push(button);
         chips.append(button);
         if (buttons.length % CHIPS_A_STEP === 0) yield;
@@ -101,7 +101,7 @@ export function tokensSection(page) {
         buttons[n].classList.toggle('is-key', n === state.j);
         buttons[n].tabIndex = n === state.i ? 0 : -1;
         const roles = [n === state.i && t('tokens.isQuery'), n === state.j && t('tokens.isKey')].filter((role) => role).join(', ');
-        buttons[n].setAttribute('aria-label', `${labels[n]}, ${t('tokens.chip', { n, id: tokens[n].id })}${roles ? `, ${roles}` : ''}`);
+        fill(/** @type {Element} */ (buttons[n].lastElementChild), roles);
         buttons[n].setAttribute('aria-pressed', String(n === state.i));
       }
       [lastI, lastJ] = [state.i, state.j];

@@ -14,7 +14,7 @@ export function saveMenu(name, draw) {
   const menu = el('details', { class: 'save' });
   const close = () => { menu.open = false; };
   menu.append(
-    el('summary', { 'aria-label': t('save.picture'), title: t('save.picture') }, '↓'),
+    el('summary', { title: t('save.picture') }, el('span', { 'aria-hidden': 'true' }, '↓'), el('span', { class: 'unseen' }, t('save.picture'))),
     el('div', { class: 'save-choices' },
       el('button', { type: 'button', onclick: () => { close(); download(`${name}.svg`, new Blob([svgText(draw())], { type: 'image/svg+xml' })); } }, 'SVG'),
       el('button', { type: 'button', onclick: async () => { close(); download(`${name}.png`, await pngOf(draw())); } }, 'PNG')));
