@@ -26,6 +26,7 @@ internal static class TrainCommand
         training.AddTo(mlm);
         common.Run(mlm, (invocation, result) => Run(invocation, new MaskedLanguageRun
         {
+            Prepare = training.Prepare(result),
             Input = result.GetRequiredValue(input),
             Validation = result.GetValue(training.Validation),
             Output = result.GetRequiredValue(training.Output),
@@ -57,7 +58,7 @@ internal static class TrainCommand
         int[] validation = run.Validation == null ? [] : TextCorpus.Read(run.Validation, tokenizer, separator).Tokens;
         var task = new MaskedLanguageTask(model, tokenizer, train, run.Windows) { Validation = validation };
         string begin = string.Create(CultureInfo.InvariantCulture, $"{train.Length:N0} tokens to learn from, {validation.Length:N0} to measure on, {model.Parameters.Sum(parameter => (long)parameter.Count):N0} parameters.");
-        TrainingSession.Run(invocation, directory, model, task, run.Options.InSteps(task.Batches), run.Fingerprint(train.Length, validation.Length), begin);
+        TrainingSession.Run(invocation, directory, model, task, run.Options.InSteps(task.Batches), run.Fingerprint(train.Length, validation.Length) + run.Prepare(model), begin);
         return 0;
     }
 

@@ -18,7 +18,7 @@ internal static class TrainEmbedCommand
     public static Command Create(CommonOptions common)
     {
         var input = new Option<string[]>("--input") { Description = $"Pairs of texts that belong together: {PairOptions.Format}. May be given several times.", HelpName = "FILE", Required = true };
-        var training = new TrainingOptions(new TrainingDefaults { LearningRate = 5e-4, WarmUp = 0.05, BatchTokens = 8192, Epochs = 5, EvaluateEvery = 200, KeepsBest = true });
+        var training = new TrainingOptions(new TrainingDefaults { LearningRate = 5e-4, WarmUp = 0.05, BatchTokens = 8192, Epochs = 5, EvaluateEvery = 200, KeepsBest = true, FineTunes = true });
         Option<(string Anchor, string Positive)?> columns = PairOptions.Columns();
         Option<int?> holdOut = PairOptions.HoldOut("Keep so many pairs of the first --input, chosen by a hash of their texts, out of training and measure on them; with any other pair that shares a text with one.");
         var text = new Option<string[]>("--text") { Description = "Plain text whose neighbouring sentences are pairs too: documents separated by blank lines; .gz is unpacked. May be given several times.", HelpName = "FILE" };
@@ -54,6 +54,7 @@ internal static class TrainEmbedCommand
                 Texts = result.GetValue(text) ?? [],
                 MaskedLanguage = result.GetValue(mlm),
                 Windows = new MaskedLanguageOptions(lengths[0], result.GetValue(mlmTokens) ?? 4096, result.GetValue(maskRate) ?? 0.15) { Turns = lengths, Weight = (float)(result.GetValue(mlmWeight) ?? 1) },
+                Prepare = training.Prepare(result),
                 Output = result.GetRequiredValue(training.Output),
                 Length = result.GetValue(length) ?? 128,
                 Contrastive = new ContrastiveOptions(result.GetValue(pairs) ?? 128, training.BatchTokens(result),
@@ -92,7 +93,7 @@ internal static class TrainEmbedCommand
             Validation = PairExample.Encode(DistinctPairs.Take(measured, MostMeasured), tokenizer, longest, recipe.DefaultPrompt),
         };
         string begin = string.Create(CultureInfo.InvariantCulture, $"{train.Count:N0} pairs and {text.Count:N0} neighbouring sentences to learn from, {windows.Length:N0} tokens to guess in, {task.Validation.Count:N0} pairs to measure on.");
-        TrainingSession.Run(invocation, directory, model, task, run.Options.InSteps(epochs => task.Steps(run.Options.Seed, epochs)), run.Fingerprint(train.Count, text.Count, windows.Length, task.Validation.Count), begin);
+        TrainingSession.Run(invocation, directory, model, task, run.Options.InSteps(epochs => task.Steps(run.Options.Seed, epochs)), run.Fingerprint(train.Count, text.Count, windows.Length, task.Validation.Count) + run.Prepare(model), begin);
         return 0;
     }
 

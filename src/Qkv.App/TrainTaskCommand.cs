@@ -14,7 +14,7 @@ internal static class TrainTaskCommand
     {
         bool texts = kind == TaskKind.Texts;
         Option<string> input = LabelledOptions.Input("Examples to learn from");
-        var training = new TrainingOptions(new TrainingDefaults { Epochs = 8, KeepsBest = true });
+        var training = new TrainingOptions(new TrainingDefaults { Epochs = 8, KeepsBest = true, FineTunes = true });
         Option<string?> textColumn = LabelledOptions.TextColumn(kind), labelColumn = LabelledOptions.LabelColumn(kind);
         Option<double?> layerDecay = Options.Real("--layer-decay", 0.01, 1, "What the learning rate is multiplied by from each layer to the one below (default: 1).");
         Option<int?> length = Options.Number("--length", 3, "Tokens of an example to learn from; what is longer is cut (default: as many as the model takes).");
@@ -42,6 +42,7 @@ internal static class TrainTaskCommand
             return Run(invocation, new TaskRun
             {
                 Kind = kind,
+                Prepare = training.Prepare(result),
                 Labels = several ? SequenceLossKind.MultiLabel : number ? SequenceLossKind.Regression : SequenceLossKind.SingleLabel,
                 Input = Named(result.GetRequiredValue(input)),
                 Validation = result.GetValue(training.Validation) is { } path ? Named(path) : null,
@@ -91,7 +92,7 @@ internal static class TrainTaskCommand
             ExampleTask task = create(model);
             long tokens = train.Sum(example => (long)example.Ids.Length);
             string begin = string.Create(CultureInfo.InvariantCulture, $"{train.Count:N0} examples of {tokens:N0} tokens to learn from, {validationRows.Count:N0} to measure on, {labels.Count:N0} {(problem != null ? "labels" : "tags")}.");
-            TrainingSession.Run(invocation, directory, model, task, run.Options.InSteps(epochs => task.Batches.Steps(run.Options.Seed, epochs)), run.Fingerprint(train.Count, tokens, validationRows.Count), begin);
+            TrainingSession.Run(invocation, directory, model, task, run.Options.InSteps(epochs => task.Batches.Steps(run.Options.Seed, epochs)), run.Fingerprint(train.Count, tokens, validationRows.Count) + run.Prepare(model), begin);
             return 0;
         }
     }

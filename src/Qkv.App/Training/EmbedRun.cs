@@ -26,6 +26,9 @@ internal sealed record EmbedRun
 
     public required ContrastiveOptions Contrastive { get; init; }
 
+    /// <summary>Sets dropout and frozen layers; returns what of them belongs into the fingerprint.</summary>
+    public required Func<TrainableModel, string> Prepare { get; init; }
+
     public required TrainerOptions Options { get; init; }
 
     /// <summary>What must be the same for a run to go on with the same bits.</summary>

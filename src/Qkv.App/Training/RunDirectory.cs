@@ -15,7 +15,7 @@ internal sealed class RunDirectory : IDisposable
     /// <summary>Where the run is in the end.</summary>
     public string Path { get; }
 
-    /// <summary>Where its files are until <see cref="Appear"/>.</summary>
+    /// <summary>Where its files are until it appears.</summary>
     public string Working { get; }
 
     /// <param name="output">What --output said.</param>

@@ -19,6 +19,9 @@ internal sealed record TrainingDefaults
     /// <summary>Steps between evaluations; null for one an epoch.</summary>
     public int? EvaluateEvery { get; init; }
 
+    /// <summary>Whether a model that is there already learns a task: then some of it is dropped.</summary>
+    public bool FineTunes { get; init; }
+
     /// <summary>Whether the best evaluation is kept and not the last step, also where no patience is given.</summary>
     public bool KeepsBest { get; init; }
 }
@@ -44,6 +47,8 @@ internal sealed class TrainingOptions(TrainingDefaults defaults)
     private readonly Option<double?> _checkpoint = Options.Real("--checkpoint-seconds", 0, 86400, "Seconds between checkpoints (default: 300): what a power cut can cost.");
     private readonly Option<int?> _seed = Options.Number("--seed", 0, "Where the random numbers start (default: 1): same seed, same bits, whatever the threads.");
 
+    private readonly LearningOptions _learning = new(defaults.FineTunes);
+
     public Option<string?> Validation { get; } = Options.Text("--valid", "FILE", "What to measure on along the way; it is not learned from.");
 
     public Option<string> Output { get; } = new("--output") { Description = "Directory of the model. Where it has a checkpoint of the same run, the run goes on.", HelpName = "DIR", Required = true };
@@ -53,7 +58,11 @@ internal sealed class TrainingOptions(TrainingDefaults defaults)
     {
         foreach (Option option in (Option[])[Validation, Output, _epochs, _steps, _minutes, _batch, _accumulation, _rate, _warmUp, _schedule, _decay, _clip, _evaluateEvery, _patience, _stopAfter, _checkpoint, _seed])
             command.Add(option);
+        _learning.AddTo(command);
     }
+
+    /// <summary>What sets a model up for the run, and returns what of that belongs into the fingerprint.</summary>
+    public Func<TrainableModel, string> Prepare(ParseResult result) => _learning.Read(result);
 
     public int BatchTokens(ParseResult result) => result.GetValue(_batch) ?? defaults.BatchTokens;
 

@@ -95,6 +95,21 @@ internal sealed unsafe class Activations
 
     public ReadOnlySpan<LayerActivations> Layers => _layers;
 
+    /// <summary>What the embeddings (T, C) are multiplied by, while a model learns.</summary>
+    public Dropout EmbeddingsDropout { get; private set; }
+
+    /// <summary>Sets what the next forward and backward pass drop.</summary>
+    public void Drop(in DropoutPlan plan)
+    {
+        EmbeddingsDropout = plan.Embeddings;
+        for (int i = 0; i < _layers.Length; i++)
+        {
+            _layers[i].WeightsDropout = plan.Weights(i);
+            _layers[i].ProjectionDropout = plan.Projection(i);
+            _layers[i].FeedForwardDropout = plan.FeedForward(i);
+        }
+    }
+
     /// <summary>Buffers to run batches of up to <paramref name="tokens"/> tokens.</summary>
     public static Activations ToRun(EncoderConfig config, int tokens, int threads) => new(config, tokens, threads, null);
 
@@ -164,6 +179,9 @@ internal unsafe struct LayerActivations
 
     /// <summary>(T, C): after the second LayerNorm.</summary>
     public float* Output;
+
+    /// <summary>What the attention weights, the attention projection and the feed-forward are multiplied by, while a model learns.</summary>
+    public Dropout WeightsDropout, ProjectionDropout, FeedForwardDropout;
 
     /// <summary>Where the scores of each sequence start (B).</summary>
     public long* ScoreStarts;

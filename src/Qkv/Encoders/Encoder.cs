@@ -44,6 +44,7 @@ internal sealed unsafe class Encoder
     public float* Forward(in TokenSlice tokens, Activations a, CancellationToken cancellation = default)
     {
         _embedding.Forward(tokens, a.EmbeddingSum, a.Embeddings, Threads, a.Changes is { WithoutPositions: true });
+        a.EmbeddingsDropout.Apply(a.Embeddings, tokens.Tokens, Config.HiddenSize, Threads);
         float* hidden = a.Embeddings;
         for (int i = 0; i < _layers.Length; i++)
         {
@@ -55,14 +56,18 @@ internal sealed unsafe class Encoder
         return hidden;
     }
 
-    /// <summary>The same lines upward: the gradient of the hidden states, in g.Output (T, C), becomes that of every parameter, added up.</summary>
+    /// <summary>The same lines upward: the gradient of the hidden states, in g.Output (T, C), becomes that of every parameter that learns, added up.</summary>
     public void Backward(in TokenSlice tokens, Activations a, in LayerGradients g)
     {
         for (int i = _layers.Length - 1; i >= 0; i--)
         {
+            // Below a layer that is frozen everything is.
+            if (!_layers[i].Learns) return;
             float* hidden = i > 0 ? a.Layers[i - 1].Output : a.Embeddings;
-            _layers[i].Backward(tokens, hidden, a.Layers[i], g, Threads);
+            _layers[i].Backward(tokens, hidden, a.Layers[i], g, wantsInput: i > 0 ? _layers[i - 1].Learns : _embedding.Learns, Threads);
         }
+        if (!_embedding.Learns) return;
+        a.EmbeddingsDropout.Apply(g.Output, tokens.Tokens, Config.HiddenSize, Threads); // embeddings = dropout(LayerNorm(sum))
         _embedding.Backward(tokens, a.EmbeddingSum, Config.PadTokenId, g, Threads);
     }
 

@@ -31,6 +31,9 @@ internal sealed unsafe class TokenEmbedding(EmbeddingTable words, EmbeddingTable
     /// <summary>The three tables, while they are trained.</summary>
     public (Parameter Words, Parameter Positions, Parameter Segments)? Learned { get; init; }
 
+    /// <summary>Whether a training run changes the embeddings.</summary>
+    public bool Learns => Learned is { Words.IsFrozen: false };
+
     /// <summary>
     /// Forward: embedding = LayerNorm(word[id] + segment[type] + position[p]). Backward: each row of a table gets the gradients of the
     /// tokens that looked it up, in the order of the tokens; <paramref name="padding"/>'s row gets none (as PyTorch's padding_idx).

@@ -19,7 +19,7 @@ internal sealed record TrainingState(long Step, long Tokens, double Seconds, dou
 }
 
 /// <summary>
-/// One file that holds a run: every parameter, both moments, and the state. It is written under another name and renamed, so
+/// One file that holds a run: every parameter, both moments of those that learn, and the state. It is written under another name and renamed, so
 /// whenever the power fails there is a whole one.
 /// </summary>
 internal static class Checkpoint
@@ -28,12 +28,11 @@ internal static class Checkpoint
 
     public static void Save(string directory, TrainableModel model, TrainingState state) => SafetensorsWriter.Write(
         Path.Combine(directory, FileName),
-        model.Parameters.SelectMany(parameter => (SafetensorsTensor[])
+        model.Parameters.Select(parameter => TrainableModel.Stored(parameter, parameter.Value)).Concat(model.Learning.SelectMany(parameter => (SafetensorsTensor[])
         [
-            TrainableModel.Stored(parameter, parameter.Value),
             TrainableModel.Stored(parameter, parameter.FirstMoment, "first_moment."),
             TrainableModel.Stored(parameter, parameter.SecondMoment, "second_moment."),
-        ]),
+        ])),
         new Dictionary<string, string>
         {
             ["step"] = state.Step.ToString(CultureInfo.InvariantCulture),
@@ -53,9 +52,9 @@ internal static class Checkpoint
         string Field(string name) => file.Metadata.TryGetValue(name, out string? value) ? value : throw new InvalidDataException($"{path}: it says nothing of '{name}'; it is no checkpoint of a run.");
         if (Field("fingerprint") != fingerprint)
             throw new InvalidDataException($"{path} was written with other settings ({Field("fingerprint")}) than these ({fingerprint}); use the same, or another output directory.");
-        foreach (Parameter parameter in model.Parameters)
+        foreach (Parameter parameter in model.Parameters) Read(parameter, parameter.Value, "");
+        foreach (Parameter parameter in model.Learning)
         {
-            Read(parameter, parameter.Value, "");
             Read(parameter, parameter.FirstMoment, "first_moment.");
             Read(parameter, parameter.SecondMoment, "second_moment.");
         }

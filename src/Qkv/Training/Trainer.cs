@@ -93,15 +93,17 @@ internal sealed class Trainer(TrainableModel model, ITrainingTask task, TrainerO
             int tokens = 0;
             for (int part = 0; part < options.Accumulation; part++)
             {
-                (double partLoss, int partTokens) = task.Learn(options.Seed, state.Step * options.Accumulation + part + 1, progress);
+                long batch = state.Step * options.Accumulation + part + 1;
+                model.Dropout = model.Dropout.At(options.Seed, batch);
+                (double partLoss, int partTokens) = task.Learn(options.Seed, batch, progress);
                 loss += partLoss / options.Accumulation;
                 tokens += partTokens;
             }
             if (!double.IsFinite(loss))
                 throw new InvalidDataException($"The loss of step {state.Step + 1} is not finite; lower the learning rate (now {options.Schedule.Peak}) and run again: the last checkpoint in {directory} is whole.");
-            double norm = AdamW.GradientNorm(model.Parameters, threads) / options.Accumulation;
+            double norm = AdamW.GradientNorm(model.Learning, threads) / options.Accumulation;
             double scale = Math.Min(1, options.Clip / Math.Max(norm, 1e-12)) / options.Accumulation, rate = options.Schedule.RateAt(progress);
-            foreach (Parameter parameter in model.Parameters.Where(task.Learns)) options.Optimizer.Step(parameter, state.Step + 1, rate * Share(parameter), (float)scale, threads);
+            foreach (Parameter parameter in model.Learning.Where(task.Learns)) options.Optimizer.Step(parameter, state.Step + 1, rate * Share(parameter), (float)scale, threads);
             model.Refresh();
             state = state with { Step = state.Step + 1, Tokens = state.Tokens + tokens, Seconds = before + clock.Elapsed.TotalSeconds };
 

@@ -127,7 +127,7 @@ public class FineTuningTests
             Checkpoint.Save(directory, new TrainableModel(directory, 2), TrainingState.Start("toy"));
             foreach (int stop in stops)
             {
-                var learner = new TrainableModel(directory, 2);
+                var learner = new TrainableModel(directory, 2) { Dropout = new DropoutPlan(0.1, 0.1, 0.1) };
                 List<TextExample> examples = LabelledTexts.Encode("train.tsv", rows, labels, Tokenizer.Load(directory), 32);
                 var task = ExampleTask.OfTexts(learner, examples, examples[..10], labels, new ExampleOptions(64));
                 using var cancellation = new CancellationTokenSource();
@@ -140,6 +140,59 @@ public class FineTuningTests
             return [.. System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(last), .. File.ReadAllBytes(Path.Combine(directory, "model.safetensors"))];
         }
         Assert.Equal(Run("whole", 20), Run("cut", 4, 11, 20));
+    }
+
+    [Theory]
+    [InlineData("classify", "--freeze-layers", 2)]
+    [InlineData("ner", "--freeze-embeddings", 1)]
+    [InlineData("mlm", "--freeze-layers", 2)]
+    [InlineData("mlm", "--freeze-embeddings", 1)]
+    public void Frozen_parameters_keep_their_bits_and_all_others_learn(string task, string option, int depth)
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        string train = data.Write("train.tsv", task == "ner" ? ToyData.Tagged(60, 1) : ToyData.Texts(60, 1)), output = data.File("out");
+        string[] frozen = option == "--freeze-layers" ? [option, $"{depth - 1}"] : [option];
+        Command.Succeeds(["train", task, "--model", model.Path, "--input", train, "--output", output, "--steps", "4", "--warm-up", "0", "--batch-tokens", "128", "--dropout", "0.1",
+            .. task == "mlm" ? (string[])["--length", "12", "--curriculum", "none"] : [], .. frozen]);
+        TrainableModel before = new(model.Path, 1), after = new(output, 1);
+        using var checkpoint = new SafetensorsFile(Path.Combine(output, Checkpoint.FileName));
+        foreach (Parameter parameter in after.Parameters)
+        {
+            Parameter? old = before.Parameters.SingleOrDefault(known => known.Name == parameter.Name);
+            bool stays = after.DepthOf(parameter) < depth;
+            if (stays) Bits.Equal(old!.Value.Span, parameter.Value.Span);
+            else if (old != null) Assert.False(old.Value.Span.SequenceEqual(parameter.Value.Span), parameter.Name);
+            Assert.Equal(!stays, checkpoint.Parameters.ContainsKey("first_moment." + TrainableModel.StoredName(parameter.Name)));
+        }
+    }
+
+    [Fact]
+    public void More_layers_than_there_are_cannot_be_frozen()
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        string train = data.Write("train.tsv", ToyData.Texts(20, 1));
+        Command.Fails(2, "--freeze-layers must be at most 2", "train", "classify", "--model", model.Path, "--input", train, "--output", data.File("out"), "--freeze-layers", "3");
+        Assert.False(Directory.Exists(data.File("out")));
+    }
+
+    [Fact]
+    public void Dropout_changes_what_is_learned_and_belongs_to_the_run()
+    {
+        using TemporaryDirectory model = ToyData.Model(), data = new();
+        string train = data.Write("train.tsv", ToyData.Texts(60, 1));
+        string[] Arguments(string name, params string[] more) => ["train", "classify", "--model", model.Path, "--input", train, "--output", data.File(name), "--steps", "3", "--batch-tokens", "128", .. more];
+        byte[] Run(string name, params string[] more)
+        {
+            Command.Succeeds(Arguments(name, more));
+            return File.ReadAllBytes(Path.Combine(data.File(name), "model.safetensors"));
+        }
+        byte[] usual = Run("usual");
+        Assert.Equal(usual, Run("same", "--dropout", "0.1", "--attention-dropout", "0.1"));
+        Assert.NotEqual(usual, Run("none", "--dropout", "0", "--attention-dropout", "0"));
+        Assert.NotEqual(usual, Run("hidden", "--dropout", "0.2"));
+        Assert.NotEqual(usual, Run("attention", "--attention-dropout", "0.2"));
+        Command.Fails(1, "other settings", Arguments("usual", "--dropout", "0.2"));
+        Command.Fails(2, "--dropout must be a number from 0 to 0.9", Arguments("usual", "--dropout", "1"));
     }
 
     [Fact]
