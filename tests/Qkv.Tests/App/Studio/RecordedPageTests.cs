@@ -30,7 +30,7 @@ public sealed class RecordedPageTests(StudioBrowser studio) : IClassFixture<Stud
             foreach (string place in (string[])["#embedding-sum", "#embedding-normed", "#qkv-result", "#score-sum", "#score", "#residual-sum", "#residual-normed", "[data-measure=cosine]"])
                 Shows(await live.NumberAsync(place), await page.TextAsync(place), units: 1);
             foreach (string table in (string[])["#heads", "#softmax-table", "#saturation", "#context-sum", "#experiments .result"])
-                Assert.Equal(await live.TableAsync(table), await page.TableAsync(table));
+                SameTable(await live.TableAsync(table), await page.TableAsync(table));
             Assert.Contains("qkv serve", await page.TextAsync("#experiments"));
             Assert.False(await page.Page.IsVisibleAsync(".experiment-form"));
 
@@ -46,6 +46,17 @@ public sealed class RecordedPageTests(StudioBrowser studio) : IClassFixture<Stud
         finally
         {
             File.Delete(file);
+        }
+    }
+
+    /// <summary>The recording's weights are computed again, in double precision: a number may be rounded to the other side.</summary>
+    private static void SameTable(string[][] live, string[][] recorded)
+    {
+        Assert.Equal(live.Select(row => row.Length), recorded.Select(row => row.Length));
+        foreach ((string expected, string actual) in live.SelectMany(row => row).Zip(recorded.SelectMany(row => row)))
+        {
+            if (expected.Contains('.') && actual.Contains('.') && !expected.Any(char.IsLetter)) Shows(Number(expected), actual, units: 1.01);
+            else Assert.Equal(expected, actual);
         }
     }
 }
