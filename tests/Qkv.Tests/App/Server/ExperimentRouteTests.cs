@@ -102,7 +102,7 @@ public sealed class ExperimentRouteTests(RunningServer server) : IClassFixture<R
     public async Task A_new_token_belongs_to_the_text_it_stands_in()
     {
         // [CLS] 我 [SEP] 你 [SEP]
-        async Task<string> Segments(int at) => string.Concat( (await RunAsync("我", [new { kind = "insert_token", at, text = "们" }], pair: "你")).GetProperty("after").GetProperty("tokens").EnumerateArray().Select(token => token.GetProperty("segment").GetInt32()));
+        async Task<string> Segments(int at) => string.Concat((await RunAsync("我", [new { kind = "insert_token", at, text = "们" }], pair: "你")).GetProperty("after").GetProperty("tokens").EnumerateArray().Select(token => token.GetProperty("segment").GetInt32()));
         Assert.Equal("000011", await Segments(1));
         Assert.Equal("000011", await Segments(2)); // behind 我
         Assert.Equal("000111", await Segments(3)); // before 你
