@@ -100,7 +100,7 @@ const STRINGS = {
   'weights.token': ['token', '词元'],
   'weights.others': ['{n} others', '其余 {n} 个'],
   'weights.why': ['Why divide by √D?', '为什么要除以 √D？'],
-  'weights.whyText': ['A sum of D products spreads √D times as wide as one of them. Left like that, nearly all weight falls on one token and the gradient of the softmax vanishes: there is nothing left to learn from.', 'D 个乘积之和的离散程度是单个乘积的 √D 倍。若不除，权重几乎全落在一个词元上，softmax 的梯度消失，也就学不到东西了。'],
+  'weights.whyText': ['A sum of D products spreads √D times as wide as one of them. Left like that, most rows put nearly all weight on one token, and there the gradient of the softmax vanishes: nothing is left to learn from.', 'D 个乘积之和的离散程度是单个乘积的 √D 倍。若不除，多数行的权重几乎全落在一个词元上，softmax 的梯度在那里消失，也就学不到东西了。'],
   'weights.compared': ['The same row, with and without ÷ √D', '同一行：除与不除 √D'],
   'weights.withRoot': ['÷ √{d}', '÷ √{d}'],
   'weights.withoutRoot': ['not divided', '不除'],
