@@ -52,7 +52,7 @@ const STRINGS = {
   'heads.self': ['on itself', '看自己'],
   'heads.previous': ['on the token before', '看前一个词元'],
   'heads.next': ['on the token after', '看后一个词元'],
-  'heads.factsNote': ['Means over the tokens of the text; the rows of [CLS] and [SEP] are not counted. Entropy in nats: 0 is one token only.', '对文本中词元的平均，不计 [CLS] 与 [SEP] 两行。熵以奈特计：0 表示只看一个词元。'],
+  'heads.factsNote': ['Means over the tokens of the text; the rows of [CLS] and [SEP] are not counted. Entropy in nats: 0 is one token only. The darkest cell of each small map is its largest weight.', '对文本中词元的平均，不计 [CLS] 与 [SEP] 两行。熵以奈特计：0 表示只看一个词元。每张小图中颜色最强的一格是它最大的权重。'],
 
   'embeddings.title': ['Embeddings', '嵌入'],
   'embeddings.lead': ['What a token is, where it stands and which sentence it belongs to are three rows of numbers. Their sum, brought to a common scale by LayerNorm, is a row of {X}.', '词元是什么、在哪里、属于哪句话，是三行数。三者相加，经 LayerNorm 调到同一尺度，就是 {X} 的一行。'],
