@@ -186,6 +186,9 @@ export function experimentsSection(page) {
  */
 function resultOf(view, answer, heading) {
   const { state } = view, largest = Math.max(0, ...answer.differences);
+  // One scale for both, or they could not be compared.
+  let limit = 0;
+  for (const { weights } of [answer.before, answer.after]) for (let n = 0; weights && n < weights.data.length; n++) if (weights.data[n] > limit) limit = weights.data[n];
   const sides = /** @type {const} */ (['before', 'after']).map((name) => {
     const side = answer[name], labels = side.tokens.map((token) => token.token);
     const block = el('div', { class: 'side' }, el('h4', {}, t(`experiments.${name}`)),
@@ -194,7 +197,7 @@ function resultOf(view, answer, heading) {
       const data = side.weights.data, length = labels.length;
       const matrix = createMatrix({ name: `weights-${name}`, tone: 'a', signed: false, maxCell: 36, maxHeight: 320, readout: (i, j) => t('weights.cell', { i: labels[i], j: labels[j], weight: fmt(data[i * length + j], 4) }) });
       block.append(matrix.element);
-      queueMicrotask(() => matrix.set({ title: t('experiments.map', { layer: state.layer, head: state.head }), shape: `${length} × ${length}`, label: t('matrix.label', { name: t('weights.map'), rows: length, columns: length }), rows: length, columns: length, values: data, rowLabels: labels, columnLabels: labels, limit: 1 }));
+      queueMicrotask(() => matrix.set({ title: t('experiments.map', { layer: state.layer, head: state.head }), shape: `${length} × ${length}`, label: t('matrix.label', { name: t('weights.map'), rows: length, columns: length }), rows: length, columns: length, values: data, rowLabels: labels, columnLabels: labels, limit }));
     }
     return block;
   });

@@ -109,6 +109,8 @@ export function headsSection(page) {
  */
 function drawThumbnail(canvas, peaks) {
   const side = canvas.width, table = colourTable('a', false), image = new ImageData(side, side), pixels = new Uint32Array(image.data.buffer);
-  for (let n = 0; n < pixels.length; n++) pixels[n] = table[(255 * peaks[n] + 0.5) | 0];
+  let most = 0;
+  for (let n = 0; n < peaks.length; n++) if (peaks[n] > most) most = peaks[n];
+  for (let n = 0; n < pixels.length; n++) pixels[n] = table[(255 * peaks[n] / (most || 1) + 0.5) | 0];
   /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d')).putImageData(image, 0, 0);
 }

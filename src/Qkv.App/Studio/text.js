@@ -52,7 +52,7 @@ const STRINGS = {
   'heads.self': ['on itself', '看自己'],
   'heads.previous': ['on the token before', '看前一个词元'],
   'heads.next': ['on the token after', '看后一个词元'],
-  'heads.factsNote': ['Means over the tokens of the text; the rows of [CLS] and [SEP] are not counted. Entropy in nats: 0 is one token only.', '对文本中词元的平均，不计 [CLS] 与 [SEP] 两行。熵以奈特计：0 表示只看一个词元。'],
+  'heads.factsNote': ['Means over the tokens of the text; the rows of [CLS] and [SEP] are not counted. Entropy in nats: 0 is one token only. The darkest cell of each small map is its largest weight.', '对文本中词元的平均，不计 [CLS] 与 [SEP] 两行。熵以奈特计：0 表示只看一个词元。每张小图中颜色最强的一格是它最大的权重。'],
 
   'embeddings.title': ['Embeddings', '嵌入'],
   'embeddings.lead': ['What a token is, where it stands and which sentence it belongs to are three rows of numbers. Their sum, brought to a common scale by LayerNorm, is a row of {X}.', '词元是什么、在哪里、属于哪句话，是三行数。三者相加，经 LayerNorm 调到同一尺度，就是 {X} 的一行。'],
@@ -100,7 +100,7 @@ const STRINGS = {
   'weights.token': ['token', '词元'],
   'weights.others': ['{n} others', '其余 {n} 个'],
   'weights.why': ['Why divide by √D?', '为什么要除以 √D？'],
-  'weights.whyText': ['A sum of D products spreads √D times as wide as one of them. Left like that, nearly all weight falls on one token and the gradient of the softmax vanishes: there is nothing left to learn from.', 'D 个乘积之和的离散程度是单个乘积的 √D 倍。若不除，权重几乎全落在一个词元上，softmax 的梯度消失，也就学不到东西了。'],
+  'weights.whyText': ['A sum of D products spreads √D times as wide as one of them. Left like that, most rows put nearly all weight on one token, and there the gradient of the softmax vanishes: nothing is left to learn from.', 'D 个乘积之和的离散程度是单个乘积的 √D 倍。若不除，多数行的权重几乎全落在一个词元上，softmax 的梯度在那里消失，也就学不到东西了。'],
   'weights.compared': ['The same row, with and without ÷ √D', '同一行：除与不除 √D'],
   'weights.withRoot': ['÷ √{d}', '÷ √{d}'],
   'weights.withoutRoot': ['not divided', '不除'],

@@ -89,7 +89,7 @@ export function weightsSection(page) {
       if (mapOf !== look) {
         mapOf = look;
         rowTexts = [];
-        map.set({ title: t('weights.map'), shape: `${length} × ${length}`, label: t('matrix.label', { name: t('weights.map'), rows: length, columns: length }), rows: length, columns: length, values: look.weights.data, rowLabels: labels, columnLabels: labels, limit: 1 });
+        map.set({ title: t('weights.map'), shape: `${length} × ${length}`, label: t('matrix.label', { name: t('weights.map'), rows: length, columns: length }), rows: length, columns: length, values: look.weights.data, rowLabels: labels, columnLabels: labels });
       }
       map.select(i, j);
       const place = shown.indexOf(j);

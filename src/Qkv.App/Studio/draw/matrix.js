@@ -114,6 +114,8 @@ export function createMatrix(options) {
     const columnLabels = data.columnLabels && data.columns <= 64 ? widest(data.columnLabels) : 0;
     left = rowLabels;
     cellWidth = Math.min(most, (available - left) / data.columns);
+    // Cells of a map of tokens are square.
+    if (!options.maxRow && !options.rowHeight && data.columnLabels && options.maxHeight) cellWidth = Math.min(cellWidth, options.maxHeight / data.rows);
     const turned = columnLabels > cellWidth - 2;
     top = columnLabels && cellWidth >= 11 ? (turned ? columnLabels + 8 : 20) : 0;
     cellHeight = options.rowHeight ?? Math.min(options.maxRow ?? most, options.maxRow ? Infinity : cellWidth, options.maxHeight ? options.maxHeight / data.rows : Infinity);
