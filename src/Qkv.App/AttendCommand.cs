@@ -1,15 +1,17 @@
 using System.CommandLine;
 using System.Globalization;
+using System.IO.Pipelines;
 using Qkv.App.Attention;
 using Qkv.App.Output;
+using Qkv.App.Server;
 using Qkv.Text;
 
 namespace Qkv.App;
 
-/// <summary><c>qkv attend</c>: who looks at whom, in a terminal, as JSON, as a picture or as tensors.</summary>
+/// <summary><c>qkv attend</c>: who looks at whom, in a terminal, as JSON, as a picture, as a page or as tensors.</summary>
 internal static class AttendCommand
 {
-    private static readonly string[] s_formats = ["terminal", "json", "svg", "safetensors"];
+    private static readonly string[] s_formats = ["terminal", "json", "svg", "html", "safetensors"];
 
     /// <param name="Text">The text.</param>
     /// <param name="Pair">The second text of a pair.</param>
@@ -49,6 +51,7 @@ internal static class AttendCommand
         if (request.Format == "safetensors" && request.Output is null) throw new UsageException("--format safetensors needs --output FILE.");
         if (request.Format == "safetensors" && request.Head is not null)
             throw new UsageException("--head does not go with --format safetensors, whose tensors hold every head of a layer.");
+        if (request.Format == "html" && request.Output is null) throw new UsageException("--format html needs --output FILE.");
         TextEncoder encoder = invocation.LoadEncoder();
         int[] chosen = Layers(request.Layer, encoder.Config.Layers);
         if (request.Head >= encoder.Config.Heads)
@@ -57,6 +60,11 @@ internal static class AttendCommand
         Encoding encoding = encoder.Encode(request.Text, request.Pair, request.SpecialTokens);
         if (!encoding.SequenceIds.Any(sequence => sequence is not null)) throw new UsageException("the text has no tokens; give it at least one visible character.");
         invocation.NoteTruncation(encoder, request.Text, request.Pair, request.SpecialTokens);
+        if (request.Format == "html")
+        {
+            SavePage(invocation, encoder, encoding, request, chosen[^1]);
+            return 0;
+        }
         var batch = new TokenBatch();
         batch.Add(encoding.Ids.AsSpan(), encoding.TypeIds.AsSpan());
         AttentionTrace trace = encoder.Trace(batch);
@@ -91,6 +99,21 @@ internal static class AttendCommand
                 break;
         }
         return 0;
+    }
+
+    /// <summary>The studio's page with this text recorded in it, open at one head: the chosen one, else the most decided.</summary>
+    private static void SavePage(Invocation invocation, TextEncoder encoder, Encoding encoding, Request request, int layer)
+    {
+        using var traced = new TracedText(encoder, TracedToken.Of(encoding), [], null, CancellationToken.None);
+        int head = request.Head ?? new LayerAttention(traced.Trace, layer).MostDecided;
+        var page = new ExportedPage(encoder, invocation.ModelName, new ExportRequest
+        {
+            Text = request.Text,
+            Pair = request.Pair,
+            SpecialTokens = request.SpecialTokens,
+            Parameters = new HeadName { Layer = layer, Head = head },
+        }, traced);
+        OutputFile.WriteStream(request.Output!, stream => page.WriteAsync(PipeWriter.Create(stream), null, CancellationToken.None).GetAwaiter().GetResult());
     }
 
     private static int[] Layers(string? layer, int count)

@@ -11,18 +11,19 @@ internal static class ClassifyCommand
     public static Command Create(CommonOptions common)
     {
         Argument<string[]> texts = Options.Texts("Texts; each gives a line of JSON [{label, score}], or a table on a terminal.");
-        var command = new Command("classify", "Labels texts.") { texts };
-        common.Run(command, (invocation, result) => Run(invocation, result.GetRequiredValue(texts)));
+        Option<string?> pair = Options.Text("--pair", "TEXT", "The second text, for models that label pairs.");
+        var command = new Command("classify", "Labels texts.") { texts, pair };
+        common.Run(command, (invocation, result) => Run(invocation, result.GetRequiredValue(texts), result.GetValue(pair)));
         return command;
     }
 
-    private static int Run(Invocation invocation, string[] texts)
+    private static int Run(Invocation invocation, string[] texts, string? pair)
     {
         TextEncoder encoder = invocation.LoadEncoder();
         foreach (string text in texts)
         {
-            IReadOnlyList<LabelScore> labels = encoder.Classify(text);
-            invocation.NoteTruncation(encoder, text);
+            IReadOnlyList<LabelScore> labels = encoder.Classify(text, pair);
+            invocation.NoteTruncation(encoder, text, pair);
             if (invocation.DataAsJson) JsonLineWriter.Write(invocation.Terminal, labels, Write);
             else Show(text, labels).WriteTo(invocation.Terminal);
         }

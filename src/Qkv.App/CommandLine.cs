@@ -67,8 +67,10 @@ internal static class CommandLine
             TokenizeCommand.Create(common),
             TraceCommand.Create(common),
             DoctorCommand.Create(common),
+            ConvertCommand.Create(common),
             TrainCommand.Create(common),
             EvaluateCommand.Create(common),
+            ServeCommand.Create(common),
         };
         root.Directives.Clear();
         return root;

@@ -53,7 +53,7 @@ internal static class EvaluateEmbedCommand
 
     private static int Correlate(Invocation invocation, TextEncoder encoder, IReadOnlyList<TextPair> pairs)
     {
-        double spearman = Retrieval.Spearman(Retrieval.Cosines(encoder.Model.Encoder, encoder.Recipe.Pooling, Encode(encoder, pairs)), [.. pairs.Select(pair => pair.Score!.Value)]);
+        double spearman = Correlation.Spearman(Retrieval.Cosines(encoder.Model.Encoder, encoder.Recipe.Pooling, Encode(encoder, pairs)), [.. pairs.Select(pair => pair.Score!.Value)]);
         if (!double.IsFinite(spearman)) throw new InvalidDataException("All scores or all cosines are equal: there is no order to compare.");
         if (invocation.Json)
             JsonLineWriter.Write(invocation.Terminal, (Spearman: spearman, pairs.Count), static (json, found) =>

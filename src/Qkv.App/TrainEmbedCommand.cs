@@ -18,10 +18,9 @@ internal static class TrainEmbedCommand
     public static Command Create(CommonOptions common)
     {
         var input = new Option<string[]>("--input") { Description = $"Pairs of texts that belong together: {PairOptions.Format}. May be given several times.", HelpName = "FILE", Required = true };
+        var training = new TrainingOptions(new TrainingDefaults { LearningRate = 5e-4, WarmUp = 0.05, BatchTokens = 8192, Epochs = 5, EvaluateEvery = 200, KeepsBest = true, FineTunes = true });
         Option<(string Anchor, string Positive)?> columns = PairOptions.Columns();
-        var validation = Options.Text("--valid", "FILE", "Pairs to measure on, which are not learned from; the model with the best recall is kept.");
         Option<int?> holdOut = PairOptions.HoldOut("Keep so many pairs of the first --input, chosen by a hash of their texts, out of training and measure on them; with any other pair that shares a text with one.");
-        var output = new Option<string>("--output") { Description = "Directory of the model. Where it has a checkpoint of the same run, the run goes on.", HelpName = "DIR", Required = true };
         var text = new Option<string[]>("--text") { Description = "Plain text whose neighbouring sentences are pairs too: documents separated by blank lines; .gz is unpacked. May be given several times.", HelpName = "FILE" };
         Option<double?> textShare = Options.Real("--text-share", 0, 0.99, "The share of steps that read pairs from --text (default: 0.25).");
         var mlm = Options.Text("--mlm", "FILE", "Text for the masked language model, which is learned beside the pairs (default: none, its head stays as it is).");
@@ -29,29 +28,20 @@ internal static class TrainEmbedCommand
         Option<int[]?> mlmLengths = Lengths("--mlm-lengths");
         Option<int?> mlmTokens = Options.Number("--mlm-tokens", 16, "Tokens of a step for the masked language model (default: 4096).");
         Option<double?> maskRate = Options.Real("--mask-rate", 0.01, 0.9, "The share of those tokens to be guessed (default: 0.15).");
-        Option<int?> epochs = Options.Number("--epochs", 1, "How often every pair is read (default: 5).");
-        Option<int?> steps = Options.Number("--steps", 1, "Steps of the run, instead of epochs.");
-        Option<double?> minutes = Options.Real("--minutes", 0.01, 1e6, "Minutes of the run, instead of epochs.");
         Option<int?> pairs = Options.Number("--batch-pairs", 2, "Pairs of a step: each is told from all the others (default: 128).");
-        Option<int?> tokens = Options.Number("--batch-tokens", 16, "Tokens of a step's pairs at most (default: 8192).");
         Option<int?> length = Options.Number("--max-length", 3, "Tokens of a text to learn from; what is longer is cut (default: 128).");
         Option<string?> pooling = Options.Choice("--pooling", ["mean", "cls", "max"], "How hidden states become one vector (default: as the model says, else mean).");
         Option<double?> temperature = Options.Real("--temperature", 0.001, 10, "What cosines are divided by (default: 0.05).");
         Option<bool> oneWay = Options.Flag("--one-way", "Only the first text looks for the second, as a question for its answer (default: both ways).");
-        Option<double?> rate = Options.Real("--learning-rate", 1e-9, 10, "The highest learning rate (default: 0.0005).");
         Option<double?> layerDecay = Options.Real("--layer-decay", 0.01, 1, "What the learning rate is multiplied by from each layer to the one below (default: 1).");
-        Option<double?> warmUp = Options.Real("--warm-up", 0, 1, "The part of the run in which the rate rises (default: 0.05).");
-        Option<int?> evaluateEvery = Options.Number("--evaluate-every", 1, "Steps between evaluations (default: 200).");
-        Option<double?> checkpoint = Options.Real("--checkpoint-seconds", 0, 86400, "Seconds between checkpoints (default: 300): what a power cut can cost.");
-        Option<int?> seed = Options.Number("--seed", 0, "Where the random numbers start (default: 1): same seed, same bits, whatever the threads.");
         var command = new Command("embed", "Trains embeddings on pairs of texts that belong together, each told from all others of its batch.")
         {
-            input, columns, validation, holdOut, output, text, textShare, mlm, mlmWeight, mlmLengths, mlmTokens, maskRate, epochs, steps, minutes,
-            pairs, tokens, length, pooling, temperature, oneWay, rate, layerDecay, warmUp, evaluateEvery, checkpoint, seed,
+            input, columns, holdOut, text, textShare, mlm, mlmWeight, mlmLengths, mlmTokens, maskRate, pairs, length, pooling, temperature, oneWay, layerDecay,
         };
+        training.AddTo(command);
         common.Run(command, (invocation, result) =>
         {
-            if (result.GetValue(holdOut) != null && result.GetValue(validation) != null) throw new UsageException("--hold-out and --valid each name pairs to measure on; give one.");
+            if (result.GetValue(holdOut) != null && result.GetValue(training.Validation) != null) throw new UsageException("--hold-out and --valid each name pairs to measure on; give one.");
             // Where an option of several values is not given, they are none.
             int most = EncoderConfig.Load(invocation.ModelDirectory).MaxPositions;
             int[] lengths = result.GetValue(mlmLengths) is { Length: > 0 } given ? given : [Math.Min(128, most), Math.Min(512, most)];
@@ -59,29 +49,18 @@ internal static class TrainEmbedCommand
             {
                 Inputs = result.GetRequiredValue(input),
                 Columns = result.GetValue(columns),
-                Validation = result.GetValue(validation),
+                Validation = result.GetValue(training.Validation),
                 HoldOut = result.GetValue(holdOut) ?? 0,
                 Texts = result.GetValue(text) ?? [],
                 MaskedLanguage = result.GetValue(mlm),
                 Windows = new MaskedLanguageOptions(lengths[0], result.GetValue(mlmTokens) ?? 4096, result.GetValue(maskRate) ?? 0.15) { Turns = lengths, Weight = (float)(result.GetValue(mlmWeight) ?? 1) },
-                Output = result.GetRequiredValue(output),
+                Prepare = training.Prepare(result),
+                Output = result.GetRequiredValue(training.Output),
                 Length = result.GetValue(length) ?? 128,
-                Epochs = result.GetValue(epochs) ?? 5,
-                Contrastive = new ContrastiveOptions(result.GetValue(pairs) ?? 128, result.GetValue(tokens) ?? 8192,
+                Contrastive = new ContrastiveOptions(result.GetValue(pairs) ?? 128, training.BatchTokens(result),
                     result.GetValue(pooling) switch { "mean" => Pooling.Mean, "cls" => Pooling.Cls, "max" => Pooling.Max, _ => EmbeddingRecipe.Load(invocation.ModelDirectory).Pooling },
                     new ContrastiveLoss((float)(result.GetValue(temperature) ?? 0.05), !result.GetValue(oneWay)), result.GetValue(textShare) ?? 0.25),
-                Options = new TrainerOptions
-                {
-                    Schedule = new Schedule(result.GetValue(rate) ?? 5e-4, result.GetValue(warmUp) ?? 0.05),
-                    Optimizer = new AdamW(0.9, 0.98, 1e-6, 0.01),
-                    LayerDecay = result.GetValue(layerDecay) ?? 1,
-                    Steps = result.GetValue(steps),
-                    Minutes = result.GetValue(minutes),
-                    Seed = (ulong)(result.GetValue(seed) ?? 1),
-                    EvaluateEvery = result.GetValue(evaluateEvery) ?? 200,
-                    CheckpointSeconds = result.GetValue(checkpoint) ?? 300,
-                    KeepBest = true,
-                },
+                Options = training.Read(result, holdsOut: result.GetValue(holdOut) != null) with { LayerDecay = result.GetValue(layerDecay) ?? 1 },
             });
         });
         return command;
@@ -113,17 +92,8 @@ internal static class TrainEmbedCommand
             Weight = run.Windows.Weight,
             Validation = PairExample.Encode(DistinctPairs.Take(measured, MostMeasured), tokenizer, longest, recipe.DefaultPrompt),
         };
-        long? steps = run.Options.Steps ?? (run.Options.Minutes == null ? task.Steps(run.Options.Seed, run.Epochs) : null);
-        string fingerprint = run.Fingerprint(steps, train.Count, text.Count, windows.Length);
-        directory.Appear(model, fingerprint);
-
-        using var log = new TrainingLog(invocation.Terminal, directory.Path);
-        var trainer = new Trainer(model, task, run.Options with { Steps = steps }, directory.Path, fingerprint);
         string begin = string.Create(CultureInfo.InvariantCulture, $"{train.Count:N0} pairs and {text.Count:N0} neighbouring sentences to learn from, {windows.Length:N0} tokens to guess in, {task.Validation.Count:N0} pairs to measure on.");
-        TrainingState state = trainer.Run(() => invocation.Note(begin), log.Report);
-        log.DrawCurve();
-        string best = double.IsNaN(state.Best) ? "" : string.Create(CultureInfo.InvariantCulture, $" of recall@1 {state.Best:p1} among {task.Validation.Count:N0}");
-        invocation.Note(string.Create(CultureInfo.InvariantCulture, $"{state.Step:N0} steps, {state.Tokens:N0} tokens in {TimeSpan.FromSeconds(state.Seconds):h\\:mm\\:ss}; the model{best} is in {run.Output}."));
+        TrainingSession.Run(invocation, directory, model, task, run.Options.InSteps(epochs => task.Steps(run.Options.Seed, epochs)), run.Fingerprint(train.Count, text.Count, windows.Length, task.Validation.Count) + run.Prepare(model), begin);
         return 0;
     }
 

@@ -21,17 +21,23 @@ public sealed unsafe class AttentionTrace
     /// <param name="batch">What it read; kept, so it must not change.</param>
     /// <param name="length">L, or 0 for the longest sequence.</param>
     /// <param name="choices">N where every N sequences are the choices of one question, else 1.</param>
-    internal AttentionTrace(Model model, TokenBatch batch, int length = 0, int choices = 1)
+    /// <param name="changes">What an experiment changes; null for nothing.</param>
+    /// <param name="memory">The memory of a trace that nobody reads any more, or null.</param>
+    /// <param name="cancellation">Ends the work between two layers.</param>
+    internal AttentionTrace(Model model, TokenBatch batch, int length = 0, int choices = 1, Changes? changes = null, AlignedBuffer? memory = null, CancellationToken cancellation = default)
     {
         (_model, _batch) = (model, batch);
         for (int sequence = 0; sequence < batch.Sequences; sequence++) Length = Math.Max(Length, batch.Length(sequence));
         Length = Math.Max(Length, length);
-        _activations = model.Encoder.Record(batch);
+        _activations = model.Encoder.Record(batch, changes, memory, cancellation);
         AddInputs();
         AddEmbeddings();
         for (int layer = 0; layer < Layers; layer++) AddLayer(layer);
         AddHeads(choices);
     }
+
+    /// <summary>What the trace is kept in, for the next one.</summary>
+    internal AlignedBuffer Memory => _activations.Memory;
 
     /// <summary>B, the number of sequences.</summary>
     public int Sequences => _batch.Sequences;
@@ -66,6 +72,18 @@ public sealed unsafe class AttentionTrace
     /// <summary>Ids of a sequence.</summary>
     public ReadOnlySpan<int> IdsOf(int sequence) => _batch.Ids.Slice(_batch.Starts[sequence], _batch.Length(sequence));
 
+    /// <summary>(T, C): what the last layer gives.</summary>
+    internal ReadOnlySpan<float> HiddenRows => new(HiddenStates, _batch.Tokens * _model.Config.HiddenSize);
+
+    /// <summary>Hands the last hidden states to a pooling.</summary>
+    internal void Pool(PoolingReceiver receiver)
+    {
+        receiver.Receive(_batch.Slice(0, Sequences), HiddenStates);
+        GC.KeepAlive(this);
+    }
+
+    private float* HiddenStates => Layers == 0 ? _activations.Embeddings : _activations.Layers[Layers - 1].Output;
+
     /// <summary>The attention weights (L, L) of one sequence, layer and head, without padding; row i is how much token i looks at each token.</summary>
     /// <exception cref="ArgumentOutOfRangeException">There is no such sequence, layer or head.</exception>
     public ReadOnlySpan<float> WeightsOf(int sequence, int layer, int head)
@@ -95,37 +113,36 @@ public sealed unsafe class AttentionTrace
         AddIntegers("attention_mask", [Sequences, Length], (sequence, token) => _batch.IsHidden(_batch.Starts[sequence] + token) ? 0 : 1);
         var lengths = new long[Sequences];
         for (int sequence = 0; sequence < Sequences; sequence++) lengths[sequence] = _batch.Length(sequence);
-        Add(new TraceTensor("sequence_lengths", [Sequences], () => lengths));
+        Add(new TraceTensor("sequence_lengths", [Sequences], (Span<long> result) => lengths.CopyTo(result)));
     }
 
-    private void AddIntegers(string name, long[] shape, Func<int, int, long> value) => Add(new TraceTensor(name, shape, () =>
+    private void AddIntegers(string name, long[] shape, Func<int, int, long> value) => Add(new TraceTensor(name, shape, (Span<long> padded) =>
     {
-        var padded = new long[(long)Sequences * Length];
         for (int sequence = 0; sequence < Sequences; sequence++)
             for (int token = 0; token < _batch.Length(sequence); token++)
-                padded[(long)sequence * Length + token] = value(sequence, token);
-        return padded;
+                padded[sequence * Length + token] = value(sequence, token);
     }));
 
     private void AddEmbeddings()
     {
         TokenEmbedding embedding = _model.Encoder.Embedding;
         AddLookup("embeddings.word", embedding.Words, token => _batch.Ids[token]);
-        AddLookup("embeddings.position", embedding.Positions, token => _batch.Positions[token]);
+        if (_activations.Changes is { WithoutPositions: true })
+            Add(new TraceTensor("embeddings.position", [Sequences, Length, embedding.Positions.Columns], (Span<float> _) => { }));
+        else
+            AddLookup("embeddings.position", embedding.Positions, token => _batch.Positions[token]);
         AddLookup("embeddings.segment", embedding.Segments, token => _batch.TypeIds[token]);
         int c = _model.Config.HiddenSize;
         AddRows("embeddings.sum", _activations.EmbeddingSum, c, c);
         AddRows("embeddings", _activations.Embeddings, c, c);
     }
 
-    private void AddLookup(string name, EmbeddingTable table, Func<int, int> row) => Add(new TraceTensor(name, [Sequences, Length, table.Columns], () =>
+    private void AddLookup(string name, EmbeddingTable table, Func<int, int> row) => Add(new TraceTensor(name, [Sequences, Length, table.Columns], (Span<float> padded) =>
     {
-        var padded = new float[(long)Sequences * Length * table.Columns];
         fixed (float* destination = padded)
             for (int sequence = 0; sequence < Sequences; sequence++)
                 for (int token = 0; token < _batch.Length(sequence); token++)
                     table.View().Read(row(_batch.Starts[sequence] + token), 0, table.Columns, destination + ((nint)sequence * Length + token) * table.Columns);
-        return padded;
     }));
 
     private void AddLayer(int layer)
@@ -147,95 +164,88 @@ public sealed unsafe class AttentionTrace
         AddRows(prefix + "output", a.Output, c, c);
     }
 
+    /// <summary>Task heads answer when they are asked for: logits of every token are as many numbers as all the rest.</summary>
     private void AddHeads(int choices)
     {
         int c = _model.Config.HiddenSize;
         TaskHeads heads = _model.Heads;
-        float* hidden = Layers == 0 ? _activations.Embeddings : _activations.Layers[Layers - 1].Output;
-        AddRows("last_hidden_state", hidden, c, c);
-        var all = new ReadOnlySpan<float>(hidden, _batch.Tokens * c);
+        AddRows("last_hidden_state", HiddenStates, c, c);
 
-        float[] pooled = [];
-        if (heads.Pooler != null)
-        {
-            var first = new float[Sequences * c];
-            for (int sequence = 0; sequence < Sequences; sequence++)
-                if (_batch.Length(sequence) > 0) all.Slice(_batch.Starts[sequence] * c, c).CopyTo(first.AsSpan(sequence * c));
-            pooled = heads.Pool(first);
-            AddWhole("pooler_output", [Sequences, c], pooled);
-        }
+        var pooled = new Lazy<float[]>(() => heads.Pool(FirstTokens()));
+        if (heads.Pooler != null) AddWhole("pooler_output", [Sequences, c], () => pooled.Value);
         if (heads.MaskedLanguage != null)
-            AddTokenRows("prediction_logits", _model.Config.VocabularySize, heads.MaskedLanguage.Apply(all, _model.Encoder.Threads));
+            AddTokenRows("prediction_logits", _model.Config.VocabularySize, () => heads.MaskedLanguage.Apply(HiddenRows, _model.Encoder.Threads));
         if (heads.NextSentence != null && heads.Pooler != null)
-            AddWhole("seq_relationship_logits", [Sequences, 2], TaskHeads.Apply(heads.NextSentence, pooled));
+            AddWhole("seq_relationship_logits", [Sequences, 2], () => TaskHeads.Apply(heads.NextSentence, pooled.Value));
         if (heads.Classifier != null && heads.ClassifierKind == ClassifierKind.Token)
-            AddTokenRows("logits", heads.Classifier.Outputs, TaskHeads.Apply(heads.Classifier, all));
+            AddTokenRows("logits", heads.Classifier.Outputs, () => TaskHeads.Apply(heads.Classifier, HiddenRows));
         else if (heads.Classifier != null && heads.ClassifierKind != ClassifierKind.Unknown && heads.Pooler != null)
             AddWhole("logits", heads.ClassifierKind == ClassifierKind.MultipleChoice ? [Sequences / choices, choices] : [Sequences, heads.Classifier.Outputs],
-                TaskHeads.Apply(heads.Classifier, pooled));
+                () => TaskHeads.Apply(heads.Classifier, pooled.Value));
         if (heads.Span != null)
         {
-            float[] spans = TaskHeads.Apply(heads.Span, all);
+            var spans = new Lazy<float[]>(() => TaskHeads.Apply(heads.Span, HiddenRows));
             AddTokenColumn("start_logits", spans, 0);
             AddTokenColumn("end_logits", spans, 1);
         }
     }
 
-    /// <summary>(T, columns) → (B, L, columns)</summary>
-    private void AddRows(string name, float* rows, int columns, int stride) => Add(new TraceTensor(name, [Sequences, Length, columns], () =>
+    /// <summary>(B, C): the hidden state of each sequence's first token.</summary>
+    private float[] FirstTokens()
     {
-        var padded = new float[(long)Sequences * Length * columns];
+        int c = _model.Config.HiddenSize;
+        var first = new float[Sequences * c];
+        for (int sequence = 0; sequence < Sequences; sequence++)
+            if (_batch.Length(sequence) > 0) HiddenRows.Slice(_batch.Starts[sequence] * c, c).CopyTo(first.AsSpan(sequence * c));
+        return first;
+    }
+
+    /// <summary>(T, columns) → (B, L, columns)</summary>
+    private void AddRows(string name, float* rows, int columns, int stride) => Add(new TraceTensor(name, [Sequences, Length, columns], (Span<float> padded) =>
+    {
         for (int sequence = 0; sequence < Sequences; sequence++)
             for (int token = 0; token < _batch.Length(sequence); token++)
-                new ReadOnlySpan<float>(rows + (nint)(_batch.Starts[sequence] + token) * stride, columns).CopyTo(padded.AsSpan((sequence * Length + token) * columns));
-        return padded;
+                new ReadOnlySpan<float>(rows + (nint)(_batch.Starts[sequence] + token) * stride, columns).CopyTo(padded.Slice((sequence * Length + token) * columns));
     }));
 
     /// <summary>(T, H·D) → (B, H, L, D)</summary>
-    private void AddHeadRows(string name, float* rows, int stride) => Add(new TraceTensor(name, [Sequences, Heads, Length, HeadSize], () =>
+    private void AddHeadRows(string name, float* rows, int stride) => Add(new TraceTensor(name, [Sequences, Heads, Length, HeadSize], (Span<float> padded) =>
     {
-        var padded = new float[(long)Sequences * Heads * Length * HeadSize];
         for (int sequence = 0; sequence < Sequences; sequence++)
             for (int head = 0; head < Heads; head++)
                 for (int token = 0; token < _batch.Length(sequence); token++)
                     new ReadOnlySpan<float>(rows + (nint)(_batch.Starts[sequence] + token) * stride + head * HeadSize, HeadSize)
-                        .CopyTo(padded.AsSpan(((sequence * Heads + head) * Length + token) * HeadSize));
-        return padded;
+                        .CopyTo(padded.Slice(((sequence * Heads + head) * Length + token) * HeadSize));
     }));
 
     /// <summary>Per sequence (H, l, l) → (B, H, L, L)</summary>
-    private void AddSquares(string name, float* squares) => Add(new TraceTensor(name, [Sequences, Heads, Length, Length], () =>
+    private void AddSquares(string name, float* squares) => Add(new TraceTensor(name, [Sequences, Heads, Length, Length], (Span<float> padded) =>
     {
-        var padded = new float[(long)Sequences * Heads * Length * Length];
         for (int sequence = 0; sequence < Sequences; sequence++)
         {
             int length = _batch.Length(sequence);
             float* rows = squares + _activations.ScoreStarts[sequence];
             for (int row = 0; row < Heads * length; row++)
                 new ReadOnlySpan<float>(rows + (nint)row * length, length)
-                    .CopyTo(padded.AsSpan(((sequence * Heads + row / length) * Length + row % length) * Length));
+                    .CopyTo(padded.Slice(((sequence * Heads + row / length) * Length + row % length) * Length));
         }
-        return padded;
     }));
 
-    private void AddTokenRows(string name, int columns, float[] rows) => Add(new TraceTensor(name, [Sequences, Length, columns], () =>
+    private void AddTokenRows(string name, int columns, Func<float[]> compute) => Add(new TraceTensor(name, [Sequences, Length, columns], (Span<float> padded) =>
     {
-        var padded = new float[(long)Sequences * Length * columns];
+        float[] rows = compute();
         for (int sequence = 0; sequence < Sequences; sequence++)
-            rows.AsSpan(_batch.Starts[sequence] * columns, _batch.Length(sequence) * columns).CopyTo(padded.AsSpan(sequence * Length * columns));
-        return padded;
+            rows.AsSpan(_batch.Starts[sequence] * columns, _batch.Length(sequence) * columns).CopyTo(padded.Slice(sequence * Length * columns));
     }));
 
-    private void AddTokenColumn(string name, float[] rows, int column) => Add(new TraceTensor(name, [Sequences, Length], () =>
+    private void AddTokenColumn(string name, Lazy<float[]> rows, int column) => Add(new TraceTensor(name, [Sequences, Length], (Span<float> padded) =>
     {
-        var padded = new float[(long)Sequences * Length];
         for (int sequence = 0; sequence < Sequences; sequence++)
             for (int token = 0; token < _batch.Length(sequence); token++)
-                padded[sequence * Length + token] = rows[2 * (_batch.Starts[sequence] + token) + column];
-        return padded;
+                padded[sequence * Length + token] = rows.Value[2 * (_batch.Starts[sequence] + token) + column];
     }));
 
-    private void AddWhole(string name, long[] shape, float[] numbers) => Add(new TraceTensor(name, shape, () => numbers));
+    private void AddWhole(string name, long[] shape, Func<float[]> compute) => Add(new TraceTensor(name, shape, (Span<float> result) => compute().CopyTo(result)));
 
     private void Add(TraceTensor tensor) => _tensors.Add(tensor.Name, tensor);
 
@@ -248,12 +258,13 @@ public sealed unsafe class AttentionTrace
 /// <summary>One tensor of a trace, laid out when it is read.</summary>
 public sealed class TraceTensor
 {
-    private readonly Func<float[]>? _floats;
-    private readonly Func<long[]>? _integers;
+    private readonly Action<Span<float>>? _floats;
+    private readonly Action<Span<long>>? _integers;
 
-    internal TraceTensor(string name, long[] shape, Func<float[]> read) => (Name, Shape, _floats) = (name, shape, read);
+    // What is given fills memory that is zero.
+    internal TraceTensor(string name, long[] shape, Action<Span<float>> fill) => (Name, Shape, _floats) = (name, shape, fill);
 
-    internal TraceTensor(string name, long[] shape, Func<long[]> read) => (Name, Shape, _integers) = (name, shape, read);
+    internal TraceTensor(string name, long[] shape, Action<Span<long>> fill) => (Name, Shape, _integers) = (name, shape, fill);
 
     /// <summary>Its name in the trace.</summary>
     public string Name { get; }
@@ -261,13 +272,37 @@ public sealed class TraceTensor
     /// <summary>Its sizes, outermost first.</summary>
     public IReadOnlyList<long> Shape { get; }
 
+    /// <summary>How many elements it has.</summary>
+    internal long Count => Shape.Aggregate(1L, (count, size) => count * size);
+
     /// <summary>The elements, row by row.</summary>
     /// <exception cref="InvalidOperationException">The tensor holds integers.</exception>
-    public float[] ToFloats() => (_floats ?? throw new InvalidOperationException($"'{Name}' holds integers."))();
+    public float[] ToFloats()
+    {
+        Action<Span<float>> fill = _floats ?? throw new InvalidOperationException($"'{Name}' holds integers.");
+        var numbers = new float[Count];
+        fill(numbers);
+        return numbers;
+    }
 
     /// <summary>The elements, row by row.</summary>
     /// <exception cref="InvalidOperationException">The tensor holds floating-point numbers.</exception>
-    public long[] ToIntegers() => (_integers ?? throw new InvalidOperationException($"'{Name}' holds floating-point numbers."))();
+    public long[] ToIntegers()
+    {
+        Action<Span<long>> fill = _integers ?? throw new InvalidOperationException($"'{Name}' holds floating-point numbers.");
+        var numbers = new long[Count];
+        fill(numbers);
+        return numbers;
+    }
+
+    internal bool HoldsFloats => _floats != null;
+
+    /// <summary>As <see cref="ToFloats"/>, into memory of the caller.</summary>
+    internal void CopyTo(Span<float> numbers)
+    {
+        numbers.Clear();
+        _floats!(numbers);
+    }
 
     // Laid out when it is written: of a long trace only one tensor is in memory twice.
     internal SafetensorsTensor ToSafetensors() => _integers == null

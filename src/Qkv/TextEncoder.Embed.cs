@@ -100,6 +100,15 @@ public sealed unsafe partial class TextEncoder
         }
     }
 
+    /// <summary>The vectors (B, C) of a traced batch, as the directory says that they are made.</summary>
+    internal float[] Embed(AttentionTrace trace)
+    {
+        var vectors = new float[trace.Sequences * Dimensions];
+        fixed (float* output = vectors)
+            trace.Pool(new PoolingReceiver(_recipe.Pooling, _recipe.Normalize, Dimensions, Dimensions, output, _model.Encoder.Threads));
+        return vectors;
+    }
+
     // Ids of the text being appended: one buffer a thread, no longer than the longest text it has read.
     [ThreadStatic]
     private static ArrayBufferWriter<int>? t_ids;

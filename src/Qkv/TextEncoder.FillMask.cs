@@ -40,6 +40,14 @@ public sealed partial class TextEncoder
         return [.. masked.Select((_, i) => Best(scores.AsSpan(i * Config.VocabularySize, Config.VocabularySize), top))];
     }
 
+    /// <summary>The most likely tokens at one place of a traced batch; the model must have the head.</summary>
+    internal IReadOnlyList<TokenPrediction> Predict(AttentionTrace trace, int token, int top)
+    {
+        float[] scores = _model.Heads.MaskedLanguage!.Apply(trace.HiddenRows.Slice(token * Dimensions, Dimensions), _model.Encoder.Threads);
+        Softmax.Forward(scores, Config.VocabularySize, scores);
+        return Best(scores, top);
+    }
+
     private List<TokenPrediction> Best(ReadOnlySpan<float> scores, int top)
     {
         var best = new PriorityQueue<int, (float Score, int)>();

@@ -73,26 +73,30 @@ public sealed unsafe partial class TextEncoder
         return new TextEncoder(directory, model, tokenizer, EmbeddingRecipe.Load(directory));
     }
 
-    /// <summary>Everything that is computed for a text, or for a pair of texts.</summary>
-    public AttentionTrace Trace(string text, string? pair = null, bool addSpecialTokens = true)
+    /// <summary>Everything that is computed for a text, or for a pair of texts; with interventions, what would be computed if it were otherwise.</summary>
+    /// <exception cref="ArgumentException">The text has no tokens, or an intervention names a token, layer or head that is not there.</exception>
+    public AttentionTrace Trace(string text, string? pair = null, bool addSpecialTokens = true, IReadOnlyList<Intervention>? interventions = null)
     {
         Encoding encoding = Encode(text, pair, addSpecialTokens);
         var batch = new TokenBatch();
         batch.Add(encoding.Ids.AsSpan(), encoding.TypeIds.AsSpan());
-        return Trace(batch);
+        return Trace(batch, interventions: interventions);
     }
 
     /// <summary>Everything that is computed for a batch of token ids. The batch must not change while the trace is in use.</summary>
     /// <param name="batch">The sequences.</param>
     /// <param name="length">L, the length to pad to; 0 for the longest sequence.</param>
     /// <param name="choices">N where every N sequences are the choices of one question: their logits come back as (B / N, N).</param>
-    /// <exception cref="ArgumentException">An id, segment or position is outside the model's tables.</exception>
-    public AttentionTrace Trace(TokenBatch batch, int length = 0, int choices = 1)
+    /// <param name="interventions">What to do otherwise; for a batch of one sequence.</param>
+    /// <exception cref="ArgumentException">
+    /// An id, segment or position is outside the model's tables, or an intervention names a token, layer or head that is not there.
+    /// </exception>
+    public AttentionTrace Trace(TokenBatch batch, int length = 0, int choices = 1, IReadOnlyList<Intervention>? interventions = null)
     {
         ArgumentNullException.ThrowIfNull(batch);
         if (choices < 1 || batch.Sequences % choices != 0)
             throw new ArgumentException($"{batch.Sequences} sequences cannot be {choices} choices each.", nameof(choices));
-        return new AttentionTrace(_model, batch, length, choices);
+        return new AttentionTrace(_model, batch, length, choices, Intervention.Combine(Config, batch, interventions));
     }
 
     /// <summary>A text as tokens, cut to <see cref="MaxTokens"/>; what was cut is in <see cref="Encoding.Overflowing"/>.</summary>

@@ -24,13 +24,14 @@ internal sealed record EmbedRun
 
     public required int Length { get; init; }
 
-    public required int Epochs { get; init; }
-
     public required ContrastiveOptions Contrastive { get; init; }
+
+    /// <summary>Sets dropout and frozen layers; returns what of them belongs into the fingerprint.</summary>
+    public required Func<TrainableModel, string> Prepare { get; init; }
 
     public required TrainerOptions Options { get; init; }
 
     /// <summary>What must be the same for a run to go on with the same bits.</summary>
-    public string Fingerprint(long? steps, int pairs, int sentences, int windowTokens) => string.Create(CultureInfo.InvariantCulture,
-        $"embed pairs={pairs} sentences={sentences}:{Contrastive.TextShare} length={Length} batch={Contrastive.Pairs}:{Contrastive.Tokens} pooling={Contrastive.Pooling} loss={Contrastive.Loss.Temperature}:{Contrastive.Loss.Symmetric} mlm={windowTokens}:{string.Join('+', Windows.Lengths)}:{Windows.BatchTokens}:{Windows.MaskRate}:{Windows.Weight} rate={Options.Schedule.Peak}:{Options.Schedule.WarmUp}:{Options.LayerDecay} steps={steps} seed={Options.Seed}");
+    public string Fingerprint(int pairs, int sentences, int windowTokens, int validationPairs) => string.Create(CultureInfo.InvariantCulture,
+        $"embed pairs={pairs} valid={validationPairs} sentences={sentences}:{Contrastive.TextShare} length={Length} batch={Contrastive.Pairs}:{Contrastive.Tokens} pooling={Contrastive.Pooling} loss={Contrastive.Loss.Temperature}:{Contrastive.Loss.Symmetric} mlm={windowTokens}:{string.Join('+', Windows.Lengths)}:{Windows.BatchTokens}:{Windows.MaskRate}:{Windows.Weight} {Options.Fingerprint}");
 }

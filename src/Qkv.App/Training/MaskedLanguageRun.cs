@@ -14,13 +14,18 @@ internal sealed record MaskedLanguageRun
 
     public required string? Vocabulary { get; init; }
 
+    public required bool LowerCase { get; init; }
+
     public required ModelShape Shape { get; init; }
 
     public required MaskedLanguageOptions Windows { get; init; }
 
+    /// <summary>Sets dropout and frozen layers; returns what of them belongs into the fingerprint.</summary>
+    public required Func<TrainableModel, string> Prepare { get; init; }
+
     public required TrainerOptions Options { get; init; }
 
     /// <summary>What must be the same for a run to go on with the same bits.</summary>
-    public string Fingerprint(int tokens) => string.Create(CultureInfo.InvariantCulture,
-        $"mlm tokens={tokens} length={Windows.Length} curriculum={string.Join(',', Windows.Curriculum.Select(phase => string.Create(CultureInfo.InvariantCulture, $"{phase.Length}:{phase.Until}")))} batch={Windows.BatchTokens} mask={Windows.MaskRate} rate={Options.Schedule.Peak}:{Options.Schedule.WarmUp} steps={Options.Steps} seed={Options.Seed}");
+    public string Fingerprint(int tokens, int validationTokens) => string.Create(CultureInfo.InvariantCulture,
+        $"mlm tokens={tokens} length={Windows.Length} curriculum={string.Join(',', Windows.Curriculum.Select(phase => string.Create(CultureInfo.InvariantCulture, $"{phase.Length}:{phase.Until}")))} batch={Windows.BatchTokens} mask={Windows.MaskRate} valid={validationTokens} {Options.Fingerprint}");
 }

@@ -15,7 +15,7 @@ internal sealed class RunDirectory : IDisposable
     /// <summary>Where the run is in the end.</summary>
     public string Path { get; }
 
-    /// <summary>Where its files are until <see cref="Appear"/>.</summary>
+    /// <summary>Where its files are until it appears.</summary>
     public string Working { get; }
 
     /// <param name="output">What --output said.</param>
@@ -23,7 +23,8 @@ internal sealed class RunDirectory : IDisposable
     /// <exception cref="UsageException">The directory holds something else, or cannot be made there.</exception>
     public static RunDirectory Open(string output, Action<string> write)
     {
-        string directory = System.IO.Path.GetFullPath(output);
+        if (output.Length == 0) throw new UsageException("--output must name a directory, but is empty.");
+        string directory = System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(output));
         if (Directory.Exists(directory))
         {
             return File.Exists(System.IO.Path.Combine(directory, Checkpoint.FileName))
@@ -31,9 +32,17 @@ internal sealed class RunDirectory : IDisposable
                 : throw new UsageException($"--output '{output}' is there already and holds no run to go on with; name another directory.");
         }
         string? parent = System.IO.Path.GetDirectoryName(directory);
+        if (((string?[])[directory, parent]).FirstOrDefault(File.Exists) is { } file) throw new UsageException($"--output '{output}': '{file}' is a file; name a directory.");
         if (!Directory.Exists(parent)) throw new UsageException($"--output '{output}': there is no directory '{parent}'; create it first.");
         var run = new RunDirectory(directory, $"{directory}.{Guid.NewGuid():N}.tmp");
-        Directory.CreateDirectory(run.Working);
+        try
+        {
+            Directory.CreateDirectory(run.Working);
+        }
+        catch (Exception e) when (e is UnauthorizedAccessException or IOException)
+        {
+            throw new IOException($"--output '{output}' cannot be made: {e.Message}", e);
+        }
         try
         {
             write(run.Working);
@@ -51,8 +60,11 @@ internal sealed class RunDirectory : IDisposable
     {
         if (!_isNew) return;
         Checkpoint.Save(Working, model, TrainingState.Start(fingerprint));
-        Directory.Move(Working, Path);
+        Appear();
     }
+
+    /// <summary>Gives a new directory its name.</summary>
+    public void Appear() => Directory.Move(Working, Path);
 
     public void Dispose()
     {

@@ -11,11 +11,11 @@ namespace Qkv.Encoders;
 /// </summary>
 internal sealed unsafe class Activations
 {
-    private readonly AlignedBuffer _memory;
     private readonly AlignedBuffer _scratch;
     private readonly LayerActivations[] _layers;
+    private readonly long _layerSize;
 
-    private Activations(EncoderConfig config, int tokens, int threads, TokenBatch? recorded, bool train = false)
+    private Activations(EncoderConfig config, int tokens, int threads, TokenBatch? recorded, bool train = false, AlignedBuffer? memory = null, Changes? changes = null)
     {
         int c = config.HiddenSize, intermediate = config.IntermediateSize;
         bool record = recorded != null, keep = record || train;
@@ -25,9 +25,12 @@ internal sealed unsafe class Activations
         long scores = ScoreStarts[^1];
         // Q, K, V; context; sum; attention output; intermediate; output - and what is kept besides
         long perToken = 7 * c + intermediate + (keep ? c : 0) + (record ? 2 * c : 0) + (train ? intermediate + config.Heads : 0);
-        _memory = new AlignedBuffer(2L * tokens * c + (tokens * perToken + 2 * scores) * (keep ? config.Layers : 1));
+        _layerSize = tokens * perToken + 2 * scores;
+        long size = 2L * tokens * c + _layerSize * (keep ? config.Layers : 1);
+        Memory = memory?.Length >= size ? memory : new AlignedBuffer(size);
+        Changes = changes;
 
-        float* next = _memory.Pointer;
+        float* next = Memory.Pointer;
         float* Take(long count)
         {
             float* start = next;
@@ -63,6 +66,7 @@ internal sealed unsafe class Activations
                 _layers[i].LogSums = Take((long)tokens * config.Heads);
             }
             if (!record) continue;
+            _layers[i].Change = changes?.Of(i);
             _layers[i].AttentionProjection = Take(row);
             _layers[i].FeedForward = Take(row);
             _layers[i].Scores = Take(scores);
@@ -73,6 +77,12 @@ internal sealed unsafe class Activations
 
     /// <summary>The most tokens that fit.</summary>
     public int Tokens { get; }
+
+    /// <summary>What everything is kept in.</summary>
+    public AlignedBuffer Memory { get; }
+
+    /// <summary>What an experiment changes; null for nothing.</summary>
+    public Changes? Changes { get; }
 
     /// <summary>Where the scores of each sequence start, when recorded (B + 1).</summary>
     public long[] ScoreStarts { get; } = [0];
@@ -85,14 +95,39 @@ internal sealed unsafe class Activations
 
     public ReadOnlySpan<LayerActivations> Layers => _layers;
 
+    /// <summary>What the embeddings (T, C) are multiplied by, while a model learns.</summary>
+    public Dropout EmbeddingsDropout { get; private set; }
+
+    /// <summary>Sets what the next forward and backward pass drop.</summary>
+    public void Drop(in DropoutPlan plan)
+    {
+        EmbeddingsDropout = plan.Embeddings;
+        for (int i = 0; i < _layers.Length; i++)
+        {
+            _layers[i].WeightsDropout = plan.Weights(i);
+            _layers[i].ProjectionDropout = plan.Projection(i);
+            _layers[i].FeedForwardDropout = plan.FeedForward(i);
+        }
+    }
+
     /// <summary>Buffers to run batches of up to <paramref name="tokens"/> tokens.</summary>
     public static Activations ToRun(EncoderConfig config, int tokens, int threads) => new(config, tokens, threads, null);
 
     /// <summary>Buffers that keep what the backward pass of up to <paramref name="tokens"/> tokens needs.</summary>
     public static Activations ToTrain(EncoderConfig config, int tokens, int threads) => new(config, tokens, threads, null, train: true);
 
-    /// <summary>Buffers that keep everything that the forward pass of this batch computes.</summary>
-    public static Activations ToRecord(EncoderConfig config, TokenBatch batch, int threads) => new(config, batch.Tokens, threads, batch);
+    /// <summary>
+    /// Buffers that keep everything that the forward pass of this batch computes, in <paramref name="memory"/> where that is large enough.
+    /// </summary>
+    public static Activations ToRecord(EncoderConfig config, TokenBatch batch, int threads, Changes? changes = null, AlignedBuffer? memory = null) =>
+        new(config, batch.Tokens, threads, batch, memory: memory, changes: changes);
+
+    /// <summary>A layer that is left out: what comes in, x (T, C), goes out, and all between is 0.</summary>
+    public void PassThrough(int layer, float* x, int columns)
+    {
+        new Span<float>(_layers[layer].QueriesKeysValues, checked((int)_layerSize)).Clear();
+        new ReadOnlySpan<float>(x, Tokens * columns).CopyTo(new Span<float>(_layers[layer].Output, Tokens * columns));
+    }
 
     private static long[] Starts(TokenBatch batch, int heads)
     {
@@ -145,8 +180,14 @@ internal unsafe struct LayerActivations
     /// <summary>(T, C): after the second LayerNorm.</summary>
     public float* Output;
 
+    /// <summary>What the attention weights, the attention projection and the feed-forward are multiplied by, while a model learns.</summary>
+    public Dropout WeightsDropout, ProjectionDropout, FeedForwardDropout;
+
     /// <summary>Where the scores of each sequence start (B).</summary>
     public long* ScoreStarts;
+
+    /// <summary>What an experiment changes in this layer; null for nothing.</summary>
+    public LayerChange? Change;
 
     /// <summary>Room for each thread of flash attention.</summary>
     public float* Scratch;

@@ -1,3 +1,4 @@
+using Qkv.Kernels;
 using Qkv.Parameters;
 using Qkv.Text;
 
@@ -40,26 +41,33 @@ internal sealed unsafe class Encoder
     public ReadOnlySpan<EncoderLayer> Layers => _layers;
 
     /// <summary>The whole path: ids (T) → embeddings (T, C) → layers → hidden states (T, C), which are returned.</summary>
-    public float* Forward(in TokenSlice tokens, Activations a)
+    public float* Forward(in TokenSlice tokens, Activations a, CancellationToken cancellation = default)
     {
-        _embedding.Forward(tokens, a.EmbeddingSum, a.Embeddings, Threads);
+        _embedding.Forward(tokens, a.EmbeddingSum, a.Embeddings, Threads, a.Changes is { WithoutPositions: true });
+        a.EmbeddingsDropout.Apply(a.Embeddings, tokens.Tokens, Config.HiddenSize, Threads);
         float* hidden = a.Embeddings;
         for (int i = 0; i < _layers.Length; i++)
         {
-            _layers[i].Forward(tokens, hidden, a.Layers[i], Threads);
+            cancellation.ThrowIfCancellationRequested();
+            if (a.Layers[i].Change is { Disabled: true }) a.PassThrough(i, hidden, Config.HiddenSize);
+            else _layers[i].Forward(tokens, hidden, a.Layers[i], Threads);
             hidden = a.Layers[i].Output;
         }
         return hidden;
     }
 
-    /// <summary>The same lines upward: the gradient of the hidden states, in g.Output (T, C), becomes that of every parameter, added up.</summary>
+    /// <summary>The same lines upward: the gradient of the hidden states, in g.Output (T, C), becomes that of every parameter that learns, added up.</summary>
     public void Backward(in TokenSlice tokens, Activations a, in LayerGradients g)
     {
         for (int i = _layers.Length - 1; i >= 0; i--)
         {
+            // Below a layer that is frozen everything is.
+            if (!_layers[i].Learns) return;
             float* hidden = i > 0 ? a.Layers[i - 1].Output : a.Embeddings;
-            _layers[i].Backward(tokens, hidden, a.Layers[i], g, Threads);
+            _layers[i].Backward(tokens, hidden, a.Layers[i], g, wantsInput: i > 0 ? _layers[i - 1].Learns : _embedding.Learns, Threads);
         }
+        if (!_embedding.Learns) return;
+        a.EmbeddingsDropout.Apply(g.Output, tokens.Tokens, Config.HiddenSize, Threads); // embeddings = dropout(LayerNorm(sum))
         _embedding.Backward(tokens, a.EmbeddingSum, Config.PadTokenId, g, Threads);
     }
 
@@ -97,11 +105,15 @@ internal sealed unsafe class Encoder
     }
 
     /// <summary>Runs a batch with the reference attention and keeps everything.</summary>
-    public Activations Record(TokenBatch batch)
+    /// <param name="batch">The sequences.</param>
+    /// <param name="changes">What an experiment changes; null for nothing.</param>
+    /// <param name="memory">Used again where it is large enough; may be null.</param>
+    /// <param name="cancellation">Ends the work between two layers.</param>
+    public Activations Record(TokenBatch batch, Changes? changes = null, AlignedBuffer? memory = null, CancellationToken cancellation = default)
     {
         CheckRange(batch);
-        Activations activations = Activations.ToRecord(Config, batch, Threads);
-        Forward(batch.Slice(0, batch.Sequences), activations);
+        Activations activations = Activations.ToRecord(Config, batch, Threads, changes, memory);
+        Forward(batch.Slice(0, batch.Sequences), activations, cancellation);
         GC.KeepAlive(batch);
         return activations;
     }

@@ -24,31 +24,36 @@ internal sealed unsafe class FeedForward(Linear first, Linear second, Activation
             first.Forward(x, rows, a.PreActivation, threads);
             ActivationFunctions.Apply(activation, a.PreActivation, a.Intermediate, (nint)rows * first.Outputs, threads);
         }
-        Residual.Add(second, a.Intermediate, rows, x, a.FeedForward, a.OutputSum, threads);
+        Residual.Add(second, a.Intermediate, rows, x, a.FeedForward, a.OutputSum, a.FeedForwardDropout, threads);
     }
 
     /// <summary>
     /// Forward: intermediate = activation(W1·x + b1); sum = W2·intermediate + b2 + x. Backward: dsum (T, C) → dx (T, C), the
-    /// residual's share included.
+    /// residual's share included; what dsum held is lost.
     /// </summary>
     public void Backward(float* x, int rows, in LayerActivations a, in LayerGradients g, float* dsum, float* dx, int threads)
     {
-        second.Backward(a.Intermediate, rows, dsum, g.Intermediate, add: false, threads);
+        Residual.Backward(second, a.Intermediate, rows, dsum, g.Intermediate, dx, a.FeedForwardDropout, threads);
         ActivationFunctions.Backward(activation, a.PreActivation, g.Intermediate, g.Intermediate, (nint)rows * first.Outputs, threads);
-        new ReadOnlySpan<float>(dsum, rows * second.Outputs).CopyTo(new Span<float>(dx, rows * second.Outputs));
         first.Backward(x, rows, g.Intermediate, dx, add: true, threads);
     }
 }
 
-/// <summary>A linear map with the residual around it.</summary>
+/// <summary>A linear map with the residual around it, and dropout before they meet.</summary>
 internal static unsafe class Residual
 {
     /// <summary>
-    /// sum = (W·x + b) + residual. Where the mapped rows are recorded they are kept first and the residual is added after; the
+    /// sum = dropout(W·x + b) + residual. Where the mapped rows are recorded they are kept first and the residual is added after; the
     /// bits are the same.
     /// </summary>
-    public static void Add(Linear linear, float* x, int rows, float* residual, float* mapped, float* sum, int threads)
+    public static void Add(Linear linear, float* x, int rows, float* residual, float* mapped, float* sum, in Dropout dropout, int threads)
     {
+        if (dropout.IsOn)
+        {
+            linear.Forward(x, rows, sum, threads);
+            dropout.Apply(sum, rows, linear.Outputs, threads, residual);
+            return;
+        }
         if (mapped == null)
         {
             linear.Forward(x, rows, sum, threads, residual: residual);
@@ -56,5 +61,13 @@ internal static unsafe class Residual
         }
         linear.Forward(x, rows, mapped, threads);
         for (nint i = 0; i < (nint)rows * linear.Outputs; i++) sum[i] = mapped[i] + residual[i];
+    }
+
+    /// <summary>Forward: sum = dropout(W·x + b) + residual. Backward: dsum → dx, dresidual; what dsum held is lost.</summary>
+    public static void Backward(Linear linear, float* x, int rows, float* dsum, float* dx, float* dresidual, in Dropout dropout, int threads)
+    {
+        new ReadOnlySpan<float>(dsum, rows * linear.Outputs).CopyTo(new Span<float>(dresidual, rows * linear.Outputs));
+        dropout.Apply(dsum, rows, linear.Outputs, threads);
+        linear.Backward(x, rows, dsum, dx, add: false, threads);
     }
 }

@@ -73,7 +73,8 @@ public sealed unsafe class Linear
     internal (Parameter W, Parameter B)[] Learned { get; init; } = [];
 
     /// <summary>
-    /// Forward: y = W·x + b. Backward: dx [+]= dy·W, dW += dyᵀ·x, db += Σ dy. <paramref name="dx"/> may be null where nobody asks for it.
+    /// Forward: y = W·x + b. Backward: dx [+]= dy·W, dW += dyᵀ·x, db += Σ dy. <paramref name="dx"/> may be null where nobody asks for it;
+    /// a frozen W or b gets no gradient.
     /// </summary>
     internal void Backward(float* x, int rows, float* dy, float* dx, bool add, int threads)
     {
@@ -82,7 +83,7 @@ public sealed unsafe class Linear
         {
             (Parameter w, Parameter b) = Learned[map];
             float* part = dy + map * columns;
-            MatMul.BackwardParameters(part, Outputs, x, Inputs, rows, columns, Inputs, w.Gradient.Pointer, b.Gradient.Pointer, threads);
+            MatMul.BackwardParameters(part, Outputs, x, Inputs, rows, columns, Inputs, w.GradientOrNull, b.GradientOrNull, threads);
             if (dx != null) MatMul.BackwardInput(part, Outputs, rows, w.Value.Pointer, columns, Inputs, dx, Inputs, add || map > 0, threads);
         }
     }

@@ -120,9 +120,10 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
     /// <summary>One linear map, or several of the same shape and input joined.</summary>
     private Linear ReadLinear(params ReadOnlySpan<string> names)
     {
+        (Parameter, Parameter)[] learned = train ? [.. names.ToArray().Select(name => (Learn(name + ".weight"), Learn(name + ".bias")))] : [];
         PackedMatrix matrix = ReadMatrix([.. names.ToArray().Select(name => name + ".weight")]);
         for (int map = 0; map < names.Length; map++) matrix.SetBias(map, ReadAll(names[map] + ".bias"));
-        return new Linear(matrix) { Learned = train ? [.. names.ToArray().Select(name => (Learn(name + ".weight"), Learn(name + ".bias")))] : [] };
+        return new Linear(matrix) { Learned = learned };
     }
 
     private PackedMatrix ReadMatrix(string[] names)
@@ -137,7 +138,7 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
             {
                 int start = panel * MatMulTile.PanelWidth;
                 Span<float> part = rows.AsSpan(0, Math.Min(MatMulTile.PanelWidth, columns - start) * inner);
-                parameters.Read(names[map], (long)start * inner, part);
+                Read(names[map], (long)start * inner, part);
                 matrix.SetPanel(map, panel, part);
             }
         Size += matrix.Size;
@@ -181,7 +182,14 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
     private float[] ReadAll(string name)
     {
         var numbers = new float[parameters.Require(name).Count];
-        parameters.Read(name, 0, numbers);
+        Read(name, 0, numbers);
         return numbers;
+    }
+
+    /// <summary>A part of a tensor, from the file; to train, from the parameter that has been read there.</summary>
+    private void Read(string name, long start, Span<float> numbers)
+    {
+        if (train) Learn(name).Value.Span.Slice((int)start, numbers.Length).CopyTo(numbers);
+        else parameters.Read(name, start, numbers);
     }
 }

@@ -20,6 +20,12 @@ internal sealed unsafe class Normalization
 
     public float Epsilon { get; }
 
+    /// <summary>γ (C)</summary>
+    public ReadOnlySpan<float> Scale => _scaleShift.Span[..Features];
+
+    /// <summary>β (C)</summary>
+    public ReadOnlySpan<float> Shift => _scaleShift.Span[Features..];
+
     /// <summary>y = LayerNorm(x), (T, C) → (T, C)</summary>
     public void Forward(float* x, int rows, float* y, int threads)
     {

@@ -3,7 +3,7 @@ using Qkv.Kernels;
 namespace Qkv.Encoders;
 
 /// <summary>One learned tensor while it is trained: its value, its gradient, and the two moments that AdamW keeps.</summary>
-internal sealed class Parameter
+internal sealed unsafe class Parameter
 {
     /// <param name="name">Its name in a checkpoint, without the family's prefix.</param>
     /// <param name="shape">Its sizes, outermost first.</param>
@@ -24,6 +24,12 @@ internal sealed class Parameter
 
     /// <summary>The sum of the gradients since the last step.</summary>
     public AlignedBuffer Gradient => field ??= Zeros();
+
+    /// <summary>Where a backward pass adds the gradient, or null for a frozen parameter, which has none.</summary>
+    public float* GradientOrNull => IsFrozen ? null : Gradient.Pointer;
+
+    /// <summary>A frozen parameter stays as it is: it has no gradient, no moments and no decay.</summary>
+    public bool IsFrozen { get; set; }
 
     /// <summary>AdamW's running mean of the gradient.</summary>
     public AlignedBuffer FirstMoment => field ??= Zeros();

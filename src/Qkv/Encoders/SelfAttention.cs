@@ -87,9 +87,10 @@ public sealed unsafe class SelfAttention
     internal void Forward(in TokenSlice tokens, float* hidden, in LayerActivations a, int threads)
     {
         _queriesKeysValues.Forward(hidden, tokens.Tokens, a.QueriesKeysValues, threads);
-        AttentionShape shape = Shape(tokens, a.QueriesKeysValues);
+        AttentionShape shape = Shape(tokens, a);
         int features = Heads * HeadSize;
         float* context = a.Context - tokens.Origin * features;
+        a.Change?.ApplyTo(ref shape);
         if (a.Scores == null)
             FlashAttention.Forward(shape, context, features, a.Scratch, threads, a.LogSums == null ? null : a.LogSums - tokens.Origin * Heads);
         else
@@ -97,13 +98,14 @@ public sealed unsafe class SelfAttention
     }
 
     /// <summary>
-    /// Forward: Q, K, V = X·W; context = attention(Q, K, V). Backward: g.Context (T, C) → g.QueriesKeysValues (T, 3·C) → dx (T, C), added to it.
+    /// Forward: Q, K, V = X·W; context = attention(Q, K, V). Backward: g.Context (T, C) → g.QueriesKeysValues (T, 3·C) → dx (T, C), added to it;
+    /// <paramref name="dx"/> may be null where nobody asks for it.
     /// </summary>
     internal void Backward(in TokenSlice tokens, float* hidden, in LayerActivations a, in LayerGradients g, float* dx, int threads)
     {
         int features = Heads * HeadSize;
         nint context = tokens.Origin * features, rows = tokens.Origin * 3 * features;
-        var gradients = new FlashAttention.Gradients
+        var gradients = new AttentionGradients
         {
             Context = a.Context - context,
             ContextGradient = g.Context - context,
@@ -114,15 +116,15 @@ public sealed unsafe class SelfAttention
             Values = g.QueriesKeysValues - rows + 2 * features,
             Stride = 3 * features,
         };
-        FlashAttention.Backward(Shape(tokens, a.QueriesKeysValues), gradients, g.Scratch, threads);
+        FlashAttention.Backward(Shape(tokens, a), gradients, g.Scratch, threads);
         _queriesKeysValues.Backward(hidden, tokens.Tokens, g.QueriesKeysValues, dx, add: true, threads);
     }
 
     /// <summary>Attention of packed sequences over joined rows (T, 3·C). Sequence starts count from the start of the batch, rows from that of the slice.</summary>
-    private AttentionShape Shape(in TokenSlice tokens, float* queriesKeysValues)
+    private AttentionShape Shape(in TokenSlice tokens, in LayerActivations a)
     {
         int features = Heads * HeadSize;
-        float* queries = queriesKeysValues - tokens.Origin * 3 * features;
+        float* queries = a.QueriesKeysValues - tokens.Origin * 3 * features;
         return new AttentionShape
         {
             Sequences = tokens.Sequences,
@@ -136,6 +138,7 @@ public sealed unsafe class SelfAttention
             Values = queries + 2 * features,
             KeyStride = 3 * features,
             Mask = new AttentionMaskView { HiddenKeys = tokens.HiddenKeys == null ? null : tokens.HiddenKeys - tokens.Origin },
+            Dropout = a.WeightsDropout,
         };
     }
 

@@ -19,17 +19,20 @@ internal sealed unsafe class TokenEmbedding(EmbeddingTable words, EmbeddingTable
 
     public Normalization Normalization => normalization;
 
-    /// <summary>(T) → sum (T, C), embeddings (T, C)</summary>
-    public void Forward(in TokenSlice tokens, float* sum, float* embeddings, int threads)
+    /// <summary>(T) → sum (T, C), embeddings (T, C); an experiment may leave the position out.</summary>
+    public void Forward(in TokenSlice tokens, float* sum, float* embeddings, int threads, bool withoutPositions = false)
     {
         int rowsPerPart = RowParts.RowsPerPart(words.Columns);
-        Workers.Run(new Lookup(words.View(), positions.View(), segments.View(), tokens, sum, rowsPerPart), (tokens.Tokens + rowsPerPart - 1) / rowsPerPart, threads);
+        Workers.Run(new Lookup(words.View(), positions.View(), segments.View(), tokens, sum, rowsPerPart, withoutPositions), (tokens.Tokens + rowsPerPart - 1) / rowsPerPart, threads);
         normalization.Forward(sum, tokens.Tokens, embeddings, threads);
         GC.KeepAlive(this);
     }
 
     /// <summary>The three tables, while they are trained.</summary>
     public (Parameter Words, Parameter Positions, Parameter Segments)? Learned { get; init; }
+
+    /// <summary>Whether a training run changes the embeddings.</summary>
+    public bool Learns => Learned is { Words.IsFrozen: false };
 
     /// <summary>
     /// Forward: embedding = LayerNorm(word[id] + segment[type] + position[p]). Backward: each row of a table gets the gradients of the
@@ -63,7 +66,7 @@ internal sealed unsafe class TokenEmbedding(EmbeddingTable words, EmbeddingTable
         }
     }
 
-    private readonly struct Lookup(EmbeddingView words, EmbeddingView positions, EmbeddingView segments, TokenSlice tokens, float* sum, int rowsPerPart) : IKernel
+    private readonly struct Lookup(EmbeddingView words, EmbeddingView positions, EmbeddingView segments, TokenSlice tokens, float* sum, int rowsPerPart, bool withoutPositions) : IKernel
     {
         private readonly float* _sum = sum;
 
@@ -78,6 +81,7 @@ internal sealed unsafe class TokenEmbedding(EmbeddingTable words, EmbeddingTable
                 words.Read(tokens.Ids[token], 0, columns, row);
                 segments.Read(tokens.TypeIds[token], 0, columns, summand);
                 Elementwise.Add<V>(row, summand, row, columns);
+                if (withoutPositions) continue;
                 positions.Read(tokens.Positions[token], 0, columns, summand);
                 Elementwise.Add<V>(row, summand, row, columns);
             }

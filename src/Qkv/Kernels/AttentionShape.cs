@@ -18,6 +18,10 @@ internal unsafe struct AttentionShape
     public float* Values; // (Tk, H·D)
     public nint KeyStride;
     public AttentionMaskView Mask;
+    public float* Temperatures; // (H): a head's scores are divided by it, in the forward pass; null for 1
+
+    /// <summary>What the weights are multiplied by after the softmax, while a model learns.</summary>
+    public Dropout Dropout;
 
     public readonly float Scale => 1f / MathF.Sqrt(HeadSize);
 
@@ -39,7 +43,7 @@ internal unsafe struct AttentionShape
     [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
     public readonly void Score<V>(float* products, int sequence, int head, int query, int first, int count) where V : struct, ISimd<V>
     {
-        Elementwise.Scale<V>(products, count, Scale);
+        Elementwise.Scale<V>(products, count, Temperatures == null ? Scale : Scale / Temperatures[head]);
         if (Mask.Additive != null) Elementwise.Add<V>(products, Mask.AdditiveRow(sequence, head, query) + first, products, count);
         if (Mask.HiddenKeys != null)
         {
@@ -54,8 +58,29 @@ internal unsafe struct AttentionShape
         }
     }
 
+    /// <summary>Weights of one query for keys first … first + count *= what dropout draws for them. <paramref name="factors"/> is scratch (count).</summary>
+    [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
+    public readonly void Drop<V>(float* weights, int sequence, int head, int query, int first, int count, float* factors) where V : struct, ISimd<V>
+    {
+        Dropout.Factors(Dropout.Row(sequence, head, Heads, query), first, count, factors);
+        Elementwise.Multiply<V>(weights, factors, weights, count);
+    }
+
     // The last query sees every key, as when the keys before the first query come from a cache.
     private readonly int VisibleKeys(int sequence, int query) => query + 1 + KeyLength(sequence) - QueryLength(sequence);
+}
+
+/// <summary>What the backward passes of attention read and write; queries, keys and values themselves are in the shape.</summary>
+internal unsafe struct AttentionGradients
+{
+    public float* Context; // (Tq, H·D), from the forward pass
+    public float* ContextGradient; // (Tq, H·D)
+    public nint ContextStride;
+    public float* LogSums; // λ (Tq, H), from the forward pass of flash attention
+    public float* Queries; // (Tq, H·D), overwritten
+    public float* Keys; // (Tk, H·D), overwritten
+    public float* Values; // (Tk, H·D), overwritten
+    public nint Stride;
 }
 
 /// <summary>What hides keys from queries, as the kernels read it; absent parts are null.</summary>

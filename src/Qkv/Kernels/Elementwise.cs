@@ -14,12 +14,21 @@ internal static unsafe class Elementwise
         for (int i = whole; i < count; i++) y[i] = a[i] + b[i];
     }
 
-    /// <summary>y = max(a, b) over <paramref name="count"/> numbers; y may be a or b.</summary>
+    /// <summary>y = a·b over <paramref name="count"/> numbers; y may be a or b.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply<V>(float* a, float* b, float* y, int count) where V : struct, ISimd<V>
+    {
+        int whole = Simd.Whole<V>(count);
+        for (int i = 0; i < whole; i += V.Width) (V.Load(a + i) * V.Load(b + i)).Store(y + i);
+        for (int i = whole; i < count; i++) y[i] = a[i] * b[i];
+    }
+
+    /// <summary>y = max(a, b) over <paramref name="count"/> numbers; y may be a or b. A NaN in a or b stays.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Max<V>(float* a, float* b, float* y, int count) where V : struct, ISimd<V>
     {
         int whole = Simd.Whole<V>(count);
-        for (int i = 0; i < whole; i += V.Width) V.Max(V.Load(a + i), V.Load(b + i)).Store(y + i);
+        for (int i = 0; i < whole; i += V.Width) V.Maximum(V.Load(a + i), V.Load(b + i)).Store(y + i);
         for (int i = whole; i < count; i++) y[i] = MathF.Max(a[i], b[i]);
     }
 

@@ -13,25 +13,13 @@ namespace Qkv.Kernels;
 /// dQ += ds·K / √D               forward: scores = Q·Kᵀ / √D
 /// dK += dsᵀ·Q / √D
 /// </code>
+/// With dropout context = (w·f)·V, and the factors f are drawn again: dV += (w·f)ᵀ·dO, dw = (dO·Vᵀ)·f; Σ dO·O stays what it is.
 /// A part is one head of one sequence, so every sum has one order whatever the number of threads.
 /// </summary>
 public static unsafe partial class FlashAttention
 {
     // Weights and their gradients of 96 queries and 256 keys are 96 KB each: all of a step stays in the second cache.
     private const int GradientBlock = 96;
-
-    /// <summary>What backward reads and writes; queries, keys and values themselves are in the shape.</summary>
-    internal struct Gradients
-    {
-        public float* Context; // (Tq, H·D), from the forward pass
-        public float* ContextGradient; // (Tq, H·D)
-        public nint ContextStride;
-        public float* LogSums; // λ (Tq, H), from the forward pass
-        public float* Queries; // (Tq, H·D), overwritten
-        public float* Keys; // (Tk, H·D), overwritten
-        public float* Values; // (Tk, H·D), overwritten
-        public nint Stride;
-    }
 
     /// <summary>Numbers of scratch that each thread needs.</summary>
     internal static int BackwardScratchSize(int headSize)
@@ -41,10 +29,10 @@ public static unsafe partial class FlashAttention
         return 2 * KeyTile * headSize + 3 * KeyTile * padded + 3 * GradientBlock * padded + 2 * GradientBlock * KeyTile;
     }
 
-    internal static void Backward(in AttentionShape shape, in Gradients gradients, float* scratch, int threads) =>
+    internal static void Backward(in AttentionShape shape, in AttentionGradients gradients, float* scratch, int threads) =>
         Workers.Run(new GradientParts(shape, gradients, scratch), shape.Sequences * shape.Heads, threads);
 
-    private readonly struct GradientParts(AttentionShape shape, Gradients gradients, float* scratch) : IKernel
+    private readonly struct GradientParts(AttentionShape shape, AttentionGradients gradients, float* scratch) : IKernel
     {
         private readonly float* _scratch = scratch;
 
@@ -53,7 +41,7 @@ public static unsafe partial class FlashAttention
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Backward<V>(in AttentionShape shape, in Gradients g, int sequence, int head, float* scratch) where V : struct, ISimd<V>
+    private static void Backward<V>(in AttentionShape shape, in AttentionGradients g, int sequence, int head, float* scratch) where V : struct, ISimd<V>
     {
         int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width;
         int queries = shape.QueryLength(sequence), keys = shape.KeyLength(sequence);
@@ -68,6 +56,7 @@ public static unsafe partial class FlashAttention
         float* w = dq + GradientBlock * padded; // (GradientBlock, KeyTile)
         float* dw = w + GradientBlock * KeyTile; // (GradientBlock, KeyTile)
 
+        float* factors = stackalloc float[shape.Dropout.IsOn ? KeyTile : 0];
         nint firstQuery = shape.QueryStarts[sequence], firstKey = shape.KeyStarts[sequence];
         float* context = g.Context + firstQuery * g.ContextStride + head * size;
         float* contextGradient = g.ContextGradient + firstQuery * g.ContextStride + head * size;
@@ -100,18 +89,18 @@ public static unsafe partial class FlashAttention
                     shape.Score<V>(w + row * KeyTile, sequence, head, first + row, key, count);
                     Softmax.ExpSum<V>(w + row * KeyTile, count, g.LogSums[(firstQuery + first + row) * shape.Heads + head], w + row * KeyTile);
                 }
-                // dV += wᵀ·dO
-                for (int panel = 0; panel < padded; panel += Width)
-                    MatMulTile.Multiply<V>(w, 1, KeyTile, dO + panel, padded, dv + panel, padded, count, rows, add: true);
                 for (int row = 0; row < rows; row++)
                 {
                     // ds = w·(dw − Σ dO·O) / √D
                     nint at = (first + row) * g.ContextStride;
+                    if (shape.Dropout.IsOn) shape.Drop<V>(dw + row * KeyTile, sequence, head, first + row, key, count, factors);
                     WeightsToScores<V>(w + row * KeyTile, dw + row * KeyTile, count, Elementwise.Dot<V>(contextGradient + at, context + at, size), shape.Scale);
+                    if (shape.Dropout.IsOn) Elementwise.Multiply<V>(w + row * KeyTile, factors, w + row * KeyTile, count);
                 }
                 for (int panel = 0; panel < padded; panel += Width)
                 {
-                    // dQ += ds·K, dK += dsᵀ·Q
+                    // dV += wᵀ·dO, dQ += ds·K, dK += dsᵀ·Q
+                    MatMulTile.Multiply<V>(w, 1, KeyTile, dO + panel, padded, dv + panel, padded, count, rows, add: true);
                     MatMulTile.Multiply<V>(dw, KeyTile, 1, k + panel, padded, dq + panel, padded, rows, count, add: false);
                     MatMulTile.Multiply<V>(dw, 1, KeyTile, q + panel, padded, dk + panel, padded, count, rows, add: true);
                 }

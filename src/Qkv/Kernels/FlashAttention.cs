@@ -102,6 +102,7 @@ public static unsafe partial class FlashAttention
         float* m = o + QueryBlock * padded; // (queries)
         float* l = m + QueryBlock; // (queries)
         float* q = shape.QueriesOf(sequence, head) + first * shape.QueryStride; // (queries, D)
+        float* factors = stackalloc float[shape.Dropout.IsOn ? KeyTile : 0];
         new Span<float>(o, queries * padded).Clear();
         new Span<float>(m, queries).Fill(float.NegativeInfinity);
         new Span<float>(l, queries).Clear();
@@ -120,6 +121,8 @@ public static unsafe partial class FlashAttention
                 {
                     shape.Score<V>(p + i * KeyTile, sequence, head, first + row + i, key, count);
                     OnlineSoftmax<V>(p + i * KeyTile, count, ref m[row + i], ref l[row + i], o + (row + i) * padded, padded);
+                    // After the sum l, as dropout comes after the softmax.
+                    if (shape.Dropout.IsOn) shape.Drop<V>(p + i * KeyTile, sequence, head, first + row + i, key, count, factors);
                 }
                 for (int panel = 0; panel < padded; panel += Width)
                     MatMulTile.Multiply<V>(p, KeyTile, 1, vTile + panel, padded, o + row * padded + panel, padded, rows, count, add: true);

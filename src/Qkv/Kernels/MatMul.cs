@@ -126,10 +126,11 @@ internal readonly unsafe struct MatMul : IKernel
     /// <summary>
     /// The gradients of the parameters from that of Y, for Y = X·Wᵀ + b:
     /// <code>dW (N, K) += dYᵀ (N, T) · X (T, K);  db (N) += Σ dY</code>
+    /// Either may be null where nobody asks for it.
     /// </summary>
     public static void BackwardParameters(float* dy, nint dyStride, float* x, nint xStride, int rows, int outputs, int inputs, float* dw, float* db, int threads)
     {
-        Product.Run(dy, 1, dyStride, x, xStride, dw, inputs, outputs, rows, inputs, add: true, threads);
+        if (dw != null) Product.Run(dy, 1, dyStride, x, xStride, dw, inputs, outputs, rows, inputs, add: true, threads);
         if (db != null) Workers.Run(new ColumnSums(dy, dyStride, rows, outputs, db), RowParts.ColumnParts(outputs), threads);
     }
 

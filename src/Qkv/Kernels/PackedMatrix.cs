@@ -87,6 +87,20 @@ internal sealed unsafe class PackedMatrix
         if (!bias.IsEmpty) SetBias(map, bias);
     }
 
+    /// <summary>Row <paramref name="row"/> of a joined map's W (columns, K), as it is multiplied; of a map that is no table.</summary>
+    public void Read(int map, int row, Span<float> numbers) // (K)
+    {
+        const int width = MatMulTile.PanelWidth;
+        byte* panel = Panel(map * PanelsPerMap + row / width);
+        for (int i = 0; i < Inner; i++)
+            numbers[i] = Precision == Precision.BFloat16
+                ? BitConverter.UInt32BitsToSingle((uint)((ushort*)panel)[(nint)i * width + BFloat16Panel.Place(row % width)] << 16)
+                : ((float*)panel)[(nint)i * width + row % width];
+    }
+
+    /// <summary>The bias of a joined map (columns).</summary>
+    public ReadOnlySpan<float> Bias(int map) => _bias.Span.Slice(map * PanelsPerMap * MatMulTile.PanelWidth, Columns);
+
     /// <summary>Transposes rows (count ≤ 32, inner), <paramref name="stride"/> apart, into a panel (inner, 32), with zeros beside the last row.</summary>
     public static void Pack(float* rows, nint stride, int count, int inner, float* panel)
     {

@@ -46,6 +46,9 @@ internal readonly unsafe struct Scalar(float value) : ISimd<Scalar>
     public static Scalar Max(Scalar a, Scalar b) => new(float.MaxNative(a._value, b._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Scalar Maximum(Scalar a, Scalar b) => new(MathF.Max(a._value, b._value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Scalar Sqrt(Scalar a) => new(float.Sqrt(a._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

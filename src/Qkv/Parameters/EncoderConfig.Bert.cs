@@ -57,6 +57,9 @@ public sealed partial record EncoderConfig
             ProblemType = fields.Choice("problem_type", ProblemTypes),
             PositionEmbeddingType = fields.Choice("position_embedding_type", ["absolute"]) ?? "absolute",
             TieWordEmbeddings = fields.Flag("tie_word_embeddings", whenMissing: true),
+            HiddenDropout = fields.Number("hidden_dropout_prob", 0, 1, whenMissing: 0.1),
+            AttentionDropout = fields.Number("attention_probs_dropout_prob", 0, 1, whenMissing: 0.1),
+            ClassifierDropout = fields.Number("classifier_dropout", 0, 1, whenMissing: -1) is >= 0 and var rate ? rate : null,
             TorchDtype = fields.Text("torch_dtype") ?? fields.Text("dtype"),
         };
     }

@@ -76,6 +76,15 @@ public sealed partial record EncoderConfig
     /// </summary>
     public required string? TorchDtype { get; init; }
 
+    /// <summary>What Hugging Face drops of hidden states in training, 0 … 1; its default is 0.1.</summary>
+    internal double HiddenDropout { get; init; }
+
+    /// <summary>What Hugging Face drops of attention weights in training, 0 … 1; its default is 0.1.</summary>
+    internal double AttentionDropout { get; init; }
+
+    /// <summary>What Hugging Face drops before a classifier in training, 0 … 1; null for as much as of hidden states.</summary>
+    internal double? ClassifierDropout { get; init; }
+
     /// <summary>Reads <c>config.json</c> of a directory.</summary>
     /// <exception cref="FileNotFoundException">The directory has none.</exception>
     /// <exception cref="InvalidDataException">The file is damaged, or asks for something that is not supported.</exception>

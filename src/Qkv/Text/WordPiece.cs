@@ -46,26 +46,35 @@ internal sealed class WordPiece
     /// <summary>Appends the tokens of <paramref name="normalized"/>, a piece of <paramref name="original"/>'s normal form.</summary>
     public void Tokenize(ReadOnlySpan<char> normalized, ReadOnlySpan<int> sources, ReadOnlySpan<char> original, TokenBuffer tokens)
     {
-        for (int i = 0; i < normalized.Length && !tokens.IsFull;)
+        for (int end = 0; !tokens.IsFull && TryNextWord(normalized, ref end, out int start);)
         {
-            int start = i;
-            Split split = SplitAt(normalized, ref i);
+            Word(normalized[start..end], sources.IsEmpty ? [] : sources[start..end], original, tokens);
+            tokens.EndWord(spelled: true);
+        }
+    }
+
+    /// <summary>The next word of a normalized text from <paramref name="at"/> on, which becomes its end.</summary>
+    internal static bool TryNextWord(ReadOnlySpan<char> normalized, ref int at, out int start)
+    {
+        for (start = at; at < normalized.Length; start = at)
+        {
+            Split split = SplitAt(normalized, ref at);
             if (split == Split.WhiteSpace)
             {
                 continue;
             }
-            while (split == Split.None && i < normalized.Length)
+            while (split == Split.None && at < normalized.Length)
             {
-                int next = i;
+                int next = at;
                 if (SplitAt(normalized, ref next) != Split.None)
                 {
                     break;
                 }
-                i = next;
+                at = next;
             }
-            Word(normalized[start..i], sources.IsEmpty ? [] : sources[start..i], original, tokens);
-            tokens.EndWord(spelled: true);
+            return true;
         }
+        return false;
     }
 
     private void Word(ReadOnlySpan<char> word, ReadOnlySpan<int> sources, ReadOnlySpan<char> original, TokenBuffer tokens)

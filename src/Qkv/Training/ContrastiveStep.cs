@@ -17,6 +17,7 @@ internal sealed unsafe class ContrastiveStep(TrainableModel model, int tokens, P
     {
         int c = model.Config.HiddenSize, threads = model.Encoder.Threads;
         TokenSlice slice = batch.Slice(0, batch.Sequences);
+        _activations.Drop(model.Dropout);
         float* hidden = model.Encoder.Forward(slice, _activations);
         float[] vectors = new float[batch.Sequences * c];
         double result;

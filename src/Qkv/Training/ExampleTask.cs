@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Qkv.Text;
 
 namespace Qkv.Training;
@@ -12,35 +11,32 @@ internal sealed record ExampleOptions(int BatchTokens = 1024, float Smoothing = 
 internal sealed class ExampleTask : ITrainingTask
 {
     private readonly IReadOnlyList<Example> _train;
-    private readonly Func<TokenBatch, List<int>, double> _learn;
+    private readonly Func<TokenBatch, int[], double> _learn;
     private readonly Func<Evaluation?> _evaluate;
     private readonly TokenBatch _batch = new();
-    private readonly List<int> _targets = [];
 
-    private ExampleTask(IReadOnlyList<Example> train, EpochBatches batches, Func<TokenBatch, List<int>, double> learn, Func<Evaluation?> evaluate) =>
+    private ExampleTask(IReadOnlyList<Example> train, EpochBatches batches, Func<TokenBatch, int[], double> learn, Func<Evaluation?> evaluate) =>
         (_train, Batches, _learn, _evaluate) = (train, batches, learn, evaluate);
 
     public EpochBatches Batches { get; }
 
-    /// <summary>One label a text, as BertForSequenceClassification; measured by accuracy.</summary>
-    public static ExampleTask OfTexts(TrainableModel model, IReadOnlyList<Example> train, IReadOnlyList<Example> validation, ExampleOptions options)
+    /// <summary>Labels of texts, or a number, as BertForSequenceClassification.</summary>
+    public static ExampleTask OfTexts(TrainableModel model, IReadOnlyList<TextExample> train, IReadOnlyList<TextExample> validation, LabelSet labels, ExampleOptions options)
     {
         EpochBatches batches = Cut(train, options);
         var step = new SequenceStep(model, batches.Capacity);
         return new ExampleTask(train, batches,
-            (batch, targets) => step.Run(batch, SequenceLossKind.SingleLabel, [.. targets.Select(target => (float)target)], options.Smoothing),
-            () => validation.Count == 0 ? null : SequencePredictions.Of(model.Encoder, model.Heads, validation) is var found
-                ? new Evaluation(found.Loss, "accuracy", found.Confusion.Accuracy)
-                : null);
+            (batch, rows) => step.Run(batch, labels.Kind, [.. rows.SelectMany(row => train[row].Targets)], options.Smoothing),
+            () => validation.Count == 0 ? null : SequencePredictions.Of(model.Encoder, model.Heads, labels, validation).Evaluation);
     }
 
     /// <summary>One tag a token, as BertForTokenClassification; measured by entity F1.</summary>
-    public static ExampleTask OfTokens(TrainableModel model, IReadOnlyList<Example> train, IReadOnlyList<TaggedExample> validation, ExampleOptions options)
+    public static ExampleTask OfTokens(TrainableModel model, IReadOnlyList<TaggedExample> train, IReadOnlyList<TaggedExample> validation, ExampleOptions options)
     {
         EpochBatches batches = Cut(train, options);
         var step = new TokenStep(model, batches.Capacity);
         return new ExampleTask(train, batches,
-            (batch, targets) => step.Run(batch, CollectionsMarshal.AsSpan(targets), options.Smoothing),
+            (batch, rows) => step.Run(batch, [.. rows.SelectMany(row => train[row].Targets)], options.Smoothing),
             () => validation.Count == 0 ? null : TokenPredictions.Of(model.Encoder, model.Heads, model.Config.Labels!, validation) is var found
                 ? new Evaluation(found.Loss, "entity_f1", found.Score.F1)
                 : null);
@@ -49,13 +45,9 @@ internal sealed class ExampleTask : ITrainingTask
     public (double Loss, int Tokens) Learn(ulong seed, long step, double progress)
     {
         _batch.Clear();
-        _targets.Clear();
-        foreach (int row in Batches.Of(seed, step))
-        {
-            _batch.Add(_train[row].Ids);
-            _targets.AddRange(_train[row].Targets);
-        }
-        return (_learn(_batch, _targets), _batch.Tokens);
+        int[] rows = Batches.Of(seed, step).ToArray();
+        foreach (int row in rows) _batch.Add(_train[row].Ids, _train[row].TypeIds);
+        return (_learn(_batch, rows), _batch.Tokens);
     }
 
     public Evaluation? Evaluate() => _evaluate();

@@ -21,6 +21,7 @@ internal sealed unsafe class MaskedLanguageStep(TrainableModel model, int tokens
         int c = model.Config.HiddenSize, count = places.Count;
         if (count == 0) return default;
         TokenSlice slice = batch.Slice(0, batch.Sequences);
+        _activations.Drop(learn ? model.Dropout : default);
         float* hidden = model.Encoder.Forward(slice, _activations);
         using var memory = new Rented(2L * count * c);
         Span<float> rows = new(memory.Pointer, count * c), drows = new(memory.Pointer + count * c, learn ? count * c : 0);

@@ -91,6 +91,9 @@ internal sealed class MaskedLanguageTask : ITrainingTask
     /// <summary>The stream to measure on along the way; empty for no measure.</summary>
     public int[] Validation { get; init; } = [];
 
+    /// <summary>Batches of so many epochs. Windows begin anywhere, so an epoch is as many tokens as the text has.</summary>
+    public long Batches(int epochs) => ((long)_train.Length * epochs + _options.BatchTokens - 1) / _options.BatchTokens;
+
     public (double Loss, int Tokens) Learn(ulong seed, long step, double progress)
     {
         var random = new RandomStream(seed, (ulong)step << 32);

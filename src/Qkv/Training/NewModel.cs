@@ -30,14 +30,15 @@ internal static class NewModel
     /// <param name="vocabularyPath">A vocab.txt.</param>
     /// <param name="shape">The sizes.</param>
     /// <param name="seed">Where the random numbers start.</param>
+    /// <param name="lowerCase">Whether texts are lower-cased, as the vocabulary has to be.</param>
     /// <exception cref="InvalidDataException">The vocabulary is damaged or the shape is impossible.</exception>
-    public static void Write(string directory, string vocabularyPath, ModelShape shape, ulong seed)
+    public static void Write(string directory, string vocabularyPath, ModelShape shape, ulong seed, bool lowerCase = true)
     {
         File.Copy(vocabularyPath, Path.Combine(directory, "vocab.txt"));
         WriteJson(Path.Combine(directory, "tokenizer_config.json"), json =>
         {
             json.WriteString("tokenizer_class", "BertTokenizer");
-            json.WriteBoolean("do_lower_case", true);
+            json.WriteBoolean("do_lower_case", lowerCase);
             json.WriteBoolean("tokenize_chinese_chars", true);
             json.WriteNull("strip_accents");
             json.WriteNumber("model_max_length", shape.Positions);

@@ -24,17 +24,17 @@ internal static class PairFile
         string[] names = Names(path);
         foreach (string column in columns is { } given ? [given.Anchor, given.Positive] : Array.Empty<string>())
             if (!names.Contains(column) && !(int.TryParse(column, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number >= 1 && number <= names.Length))
-                throw LabelledFile.Bad(path, 1, $"there is no column '{column}' among {string.Join(", ", names)}; name two with --columns");
-        if (columns == null && names.Length < 2) throw LabelledFile.Bad(path, 1, "a pair needs two columns, but there is only one; separate columns by one tab");
+                throw TextLines.Bad(path, 1, $"there is no column '{column}' among {string.Join(", ", names)}; name two with --columns");
+        if (columns == null && names.Length < 2) throw TextLines.Bad(path, 1, "a pair needs two columns, but there is only one; separate columns by one tab");
         (string anchor, string positive) = columns ?? s_names.Append((Anchor: names[0], Positive: names[1])).First(pair => names.Contains(pair.Anchor) && names.Contains(pair.Positive));
-        List<TextPair> pairs = [.. LabelledFile.Read(path, anchor, positive).Select(row => new TextPair(row.Text, row.Label))];
+        List<TextPair> pairs = [.. LabelledFile.Read(path, new LabelledColumns(anchor, positive)).Select(row => new TextPair(row.Text, row.Label))];
         if (!names.Contains(ScoreColumn) || anchor == ScoreColumn || positive == ScoreColumn) return pairs;
-        foreach ((int i, LabelledRow row) in LabelledFile.Read(path, anchor, ScoreColumn).Index())
+        foreach ((int i, LabelledRow row) in LabelledFile.Read(path, new LabelledColumns(anchor, ScoreColumn)).Index())
             pairs[i] = pairs[i] with
             {
                 Score = double.TryParse(row.Label, NumberStyles.Float, CultureInfo.InvariantCulture, out double score) && double.IsFinite(score)
                     ? score
-                    : throw LabelledFile.Bad(path, row.Line, $"the score '{row.Label}' is no number"),
+                    : throw TextLines.Bad(path, row.Line, $"the score '{row.Label}' is no number"),
             };
         return pairs;
     }
@@ -42,12 +42,8 @@ internal static class PairFile
     /// <summary>The names of the columns, of JSON Lines those of the first line.</summary>
     private static string[] Names(string path)
     {
-        bool packed = path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase);
-        using var reader = new StreamReader(TextCorpus.Open(path));
-        string? first = null;
-        while (string.IsNullOrWhiteSpace(first))
-            if ((first = reader.ReadLine()) == null) throw new InvalidDataException($"{path} holds no pairs.");
-        if (!(packed ? path[..^3] : path).EndsWith(".jsonl", StringComparison.OrdinalIgnoreCase)) return first.Split('\t');
+        string first = TextLines.Read(path).FirstOrDefault(line => !string.IsNullOrWhiteSpace(line)) ?? throw new InvalidDataException($"{path} holds no pairs.");
+        if (!TextLines.NameWithoutPacking(path).EndsWith(".jsonl", StringComparison.OrdinalIgnoreCase)) return first.Split('\t');
         try
         {
             using JsonDocument document = JsonDocument.Parse(first);
@@ -55,7 +51,7 @@ internal static class PairFile
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            throw LabelledFile.Bad(path, 1, "it is not a JSON object", e);
+            throw TextLines.Bad(path, 1, "it is not a JSON object", e);
         }
     }
 }

@@ -1,3 +1,5 @@
+using Qkv.Kernels;
+
 namespace Qkv.Training;
 
 /// <summary>
@@ -6,15 +8,12 @@ namespace Qkv.Training;
 /// </summary>
 internal struct RandomStream(ulong seed, ulong counter = 0)
 {
-    private readonly ulong _seed = Mix(seed + Step);
-
-    // 2⁶⁴ / the golden ratio: successive multiples are spread evenly.
-    private const ulong Step = 0x9E3779B97F4A7C15;
+    private readonly ulong _seed = SplitMix.Mix(seed + SplitMix.Step);
 
     /// <summary>How many numbers have been drawn.</summary>
     public ulong Counter { get; private set; } = counter;
 
-    public ulong Next() => Mix(_seed + ++Counter * Step);
+    public ulong Next() => SplitMix.Mix(_seed + ++Counter * SplitMix.Step);
 
     /// <summary>A whole number from 0 to <paramref name="limit"/> − 1.</summary>
     public int Next(int limit) => (int)Math.BigMul(Next(), (ulong)limit, out _);
@@ -24,11 +23,4 @@ internal struct RandomStream(ulong seed, ulong counter = 0)
 
     /// <summary>A normally distributed number (Box and Muller 1958).</summary>
     public double NextNormal() => Math.Sqrt(-2 * Math.Log(1 - NextDouble())) * Math.Cos(2 * Math.PI * NextDouble());
-
-    private static ulong Mix(ulong z)
-    {
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-        return z ^ (z >> 31);
-    }
 }

@@ -54,32 +54,6 @@ internal sealed class Retrieval
         })];
     }
 
-    /// <summary>Spearman's ρ: the correlation of the ranks, equal numbers sharing the mean of theirs; NaN where all are equal.</summary>
-    public static double Spearman(IReadOnlyList<double> x, IReadOnlyList<double> y)
-    {
-        double[] a = RanksOf(x), b = RanksOf(y);
-        double mean = (a.Length + 1) / 2.0, ab = 0, aa = 0, bb = 0;
-        for (int i = 0; i < a.Length; i++)
-        {
-            ab += (a[i] - mean) * (b[i] - mean);
-            aa += (a[i] - mean) * (a[i] - mean);
-            bb += (b[i] - mean) * (b[i] - mean);
-        }
-        return ab / Math.Sqrt(aa * bb);
-
-        static double[] RanksOf(IReadOnlyList<double> numbers)
-        {
-            int[] order = [.. Enumerable.Range(0, numbers.Count).OrderBy(i => numbers[i])];
-            var ranks = new double[order.Length];
-            for (int first = 0, end; first < order.Length; first = end)
-            {
-                for (end = first + 1; end < order.Length && numbers[order[end]] == numbers[order[first]]; end++) { }
-                for (int i = first; i < end; i++) ranks[order[i]] = (first + 1 + end) / 2.0;
-            }
-            return ranks;
-        }
-    }
-
     /// <summary>How many are at least as near to each query as the right one, besides it.</summary>
     internal static unsafe int[] Ranks(float[] queries, float[] candidates, int count, float temperature, int threads, ref double loss)
     {

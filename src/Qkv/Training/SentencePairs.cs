@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace Qkv.Training;
 
 /// <summary>
@@ -12,39 +10,29 @@ internal static class SentencePairs
     private const int Shortest = 6;
 
     /// <summary>At most <paramref name="most"/> pairs, drawn evenly from the whole stream (Vitter's algorithm R).</summary>
-    /// <exception cref="InvalidDataException">A line is not valid UTF-8, or no two sentences follow each other.</exception>
+    /// <exception cref="InvalidDataException">The file is damaged, or no two sentences follow each other.</exception>
     public static List<TextPair> Read(string path, int most, ulong seed)
     {
         var kept = new List<TextPair>();
         var random = new RandomStream(seed);
-        int count = 0, line = 0;
+        int count = 0;
         string? before = null;
-        using Stream stream = TextCorpus.Open(path);
-        using var reader = new StreamReader(stream, new UTF8Encoding(false, throwOnInvalidBytes: true));
-        try
+        foreach (string text in TextLines.Read(path))
         {
-            while (reader.ReadLine() is { } text)
+            if (string.IsNullOrWhiteSpace(text)) before = null;
+            foreach (string sentence in Split(text))
             {
-                line++;
-                if (string.IsNullOrWhiteSpace(text)) before = null;
-                foreach (string sentence in Split(text))
+                if (sentence.Length < Shortest) continue;
+                if (before == null)
                 {
-                    if (sentence.Length < Shortest) continue;
-                    if (before == null)
-                    {
-                        before = sentence;
-                        continue;
-                    }
-                    int place = count++ < most ? kept.Count : random.Next(count);
-                    if (place == kept.Count) kept.Add(new TextPair(before, sentence));
-                    else if (place < most) kept[place] = new TextPair(before, sentence);
-                    before = null;
+                    before = sentence;
+                    continue;
                 }
+                int place = count++ < most ? kept.Count : random.Next(count);
+                if (place == kept.Count) kept.Add(new TextPair(before, sentence));
+                else if (place < most) kept[place] = new TextPair(before, sentence);
+                before = null;
             }
-        }
-        catch (DecoderFallbackException e)
-        {
-            throw new InvalidDataException($"{path}: line {line + 1} or one soon after it is not valid UTF-8; convert the file.", e);
         }
         return kept.Count > 0 ? kept : throw new InvalidDataException($"{path} has no two sentences after each other in one document.");
     }

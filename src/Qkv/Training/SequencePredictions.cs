@@ -1,27 +1,46 @@
 using Qkv.Encoders;
-using Qkv.Kernels;
 using Qkv.Text;
 
 namespace Qkv.Training;
 
 /// <summary>What a sequence classifier says of labelled texts: the computation of <c>qkv classify</c>, text after text.</summary>
-/// <param name="Loss">Mean cross entropy.</param>
-/// <param name="Confusion">Right against predicted labels.</param>
-internal sealed record SequencePredictions(double Loss, Confusion Confusion)
+/// <param name="Labels">What the texts are labelled with.</param>
+/// <param name="Examples">The texts.</param>
+/// <param name="Loss">The mean loss.</param>
+/// <param name="Logits">(texts, labels)</param>
+internal sealed record SequencePredictions(LabelSet Labels, IReadOnlyList<TextExample> Examples, double Loss, float[] Logits)
 {
-    // Enough for full batches, few enough that memory does not grow with the file.
+    // Enough for full batches, few enough that memory does not grow with the length of the file's texts.
     private const int Together = 1024;
 
-    public static unsafe SequencePredictions Of(Encoder encoder, TaskHeads heads, IReadOnlyList<Example> examples)
+    /// <summary>The score by which a run keeps its best model.</summary>
+    public Evaluation Evaluation => Labels.Kind switch
     {
-        int c = encoder.Config.HiddenSize, labels = heads.Classifier!.Outputs;
-        var confusion = new Confusion(labels);
+        SequenceLossKind.MultiLabel => new Evaluation(Loss, "micro_f1", MultiLabel().MicroF1),
+        SequenceLossKind.Regression => new Evaluation(Loss, "spearman", Spearman),
+        _ => new Evaluation(Loss, "accuracy", Confusion().Accuracy),
+    };
+
+    /// <summary>Where numbers are predicted: how well their order is.</summary>
+    public double Spearman => Correlation.Spearman(Expected, Found);
+
+    /// <summary>Where numbers are predicted: how near a straight line they are to the right ones.</summary>
+    public double Pearson => Correlation.Pearson(Expected, Found);
+
+    private double[] Expected => [.. Examples.Select(example => (double)example.Targets[0])];
+
+    private double[] Found => [.. Logits.Select(logit => (double)logit)];
+
+    public static unsafe SequencePredictions Of(Encoder encoder, TaskHeads heads, LabelSet labels, IReadOnlyList<TextExample> examples)
+    {
+        int c = encoder.Config.HiddenSize;
         var batch = new TokenBatch();
+        var all = new List<float>(examples.Count * heads.Classifier!.Outputs);
         double loss = 0;
-        foreach (Example[] some in examples.Chunk(Together))
+        foreach (TextExample[] some in examples.Chunk(Together))
         {
             batch.Clear();
-            foreach (Example example in some) batch.Add(example.Ids);
+            foreach (TextExample example in some) batch.Add(example.Ids, example.TypeIds);
             float[] first = new float[some.Length * c];
             fixed (float* output = first)
             {
@@ -29,12 +48,27 @@ internal sealed record SequencePredictions(double Loss, Confusion Confusion)
                 encoder.Forward(batch, ref receiver);
             }
             float[] logits = TaskHeads.Apply(heads.Classifier, heads.Pool(first));
-            int[] targets = [.. some.Select(example => example.Targets[0])];
-            for (int i = 0; i < some.Length; i++) confusion.Add(targets[i], TaskHeads.IndexOfLargest(logits.AsSpan(i * labels, labels)));
-            fixed (float* x = logits)
-            fixed (int* t = targets)
-                loss += CrossEntropy.Forward(x, some.Length, labels, t, 1f, encoder.Threads).Loss;
+            all.AddRange(logits); // before the gradient takes their place
+            loss += some.Length * SequenceLoss.Forward(labels.Kind, logits, [.. some.SelectMany(example => example.Targets)], smoothing: 0, encoder.Threads);
         }
-        return new SequencePredictions(loss / Math.Max(examples.Count, 1), confusion);
+        return new SequencePredictions(labels, examples, loss / Math.Max(examples.Count, 1), [.. all]);
     }
+
+    /// <summary>Where each text has one label: right against predicted ones.</summary>
+    public Confusion Confusion()
+    {
+        var confusion = new Confusion(Labels.Names.Count);
+        for (int i = 0; i < Examples.Count; i++) confusion.Add((int)Examples[i].Targets[0], TaskHeads.IndexOfLargest(LogitsOf(i)));
+        return confusion;
+    }
+
+    /// <summary>Where each text has any number of labels: a label is predicted where its score is above one half.</summary>
+    public MultiLabelScore MultiLabel()
+    {
+        var score = new MultiLabelScore(Labels.Names.Count);
+        for (int i = 0; i < Examples.Count; i++) score.Add(Examples[i].Targets, LogitsOf(i));
+        return score;
+    }
+
+    private ReadOnlySpan<float> LogitsOf(int text) => Logits.AsSpan(text * Labels.Names.Count, Labels.Names.Count);
 }

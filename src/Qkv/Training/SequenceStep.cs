@@ -5,7 +5,7 @@ using Qkv.Text;
 namespace Qkv.Training;
 
 /// <summary>
-/// Loss and gradients of a sequence classifier. Forward: pre = Wp·[CLS] + bp; pooled = tanh(pre); logits = Wc·pooled + bc. Backward: the
+/// Loss and gradients of a sequence classifier. Forward: pre = Wp·[CLS] + bp; pooled = dropout(tanh(pre)); logits = Wc·pooled + bc. Backward: the
 /// same lines upward.
 /// </summary>
 internal sealed unsafe class SequenceStep(TrainableModel model, int tokens)
@@ -19,12 +19,14 @@ internal sealed unsafe class SequenceStep(TrainableModel model, int tokens)
         int c = model.Config.HiddenSize, count = batch.Sequences, threads = model.Encoder.Threads;
         Linear pooler = model.Heads.Pooler!, classifier = model.Heads.Classifier!;
         TokenSlice slice = batch.Slice(0, count);
+        _activations.Drop(model.Dropout);
         float* hidden = model.Encoder.Forward(slice, _activations);
         float[] first = new float[count * c], pre = new float[count * c], pooled = new float[count * c], dpooled = new float[count * c], dfirst = new float[count * c];
         for (int sequence = 0; sequence < count; sequence++)
             new ReadOnlySpan<float>(hidden + (nint)slice.Start(sequence) * c, c).CopyTo(first.AsSpan(sequence * c));
         pooler.Forward(first, pre);
         ActivationFunctions.Apply(Activation.Tanh, pre, pooled);
+        Drop(pooled);
         float[] logits = TaskHeads.Apply(classifier, pooled);
 
         double loss = SequenceLoss.Forward(kind, logits, targets, smoothing, threads);
@@ -32,7 +34,8 @@ internal sealed unsafe class SequenceStep(TrainableModel model, int tokens)
         fixed (float* x = first, y = pooled, dy = dpooled, dx = dfirst, dlogits = logits)
         {
             classifier.Backward(y, count, dlogits, dy, add: false, threads); // logits = Wc·pooled + bc
-            ActivationFunctions.Backward(Activation.Tanh, pre, dpooled, dpooled); // pooled = tanh(pre)
+            Drop(dpooled);
+            ActivationFunctions.Backward(Activation.Tanh, pre, dpooled, dpooled); // pooled = dropout(tanh(pre))
             pooler.Backward(x, count, dy, dx, add: false, threads); // pre = Wp·[CLS] + bp
         }
         new Span<float>(_gradients.Output, batch.Tokens * c).Clear();
@@ -41,5 +44,10 @@ internal sealed unsafe class SequenceStep(TrainableModel model, int tokens)
         model.Encoder.Backward(slice, _activations, _gradients);
         GC.KeepAlive(batch);
         return loss;
+    }
+
+    private void Drop(float[] pooled) // (B, C)
+    {
+        fixed (float* x = pooled) model.Dropout.Classifier.Apply(x, pooled.Length / model.Config.HiddenSize, model.Config.HiddenSize, model.Encoder.Threads);
     }
 }

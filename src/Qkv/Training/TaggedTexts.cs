@@ -36,7 +36,7 @@ internal static class TaggedTexts
         foreach (LabelledRow row in rows)
         {
             (string[] characters, string[] tagged) = Split(path, row);
-            if (tagged.FirstOrDefault(tag => !numbers.ContainsKey(tag)) is { } unknown) throw LabelledFile.Bad(path, row.Line, LabelledTexts.Unknown("tag", unknown, tags));
+            if (tagged.FirstOrDefault(tag => !numbers.ContainsKey(tag)) is { } unknown) throw TextLines.Bad(path, row.Line, LabelSet.Unknown("tag", unknown, tags));
             // Which character a UTF-16 unit of the text belongs to.
             int[] owner = [.. characters.SelectMany((character, i) => Enumerable.Repeat(i, character.Length))];
             Encoding encoding = tokenizer.Encode(string.Concat(characters), options: new EncodeOptions { MaxLength = length });
@@ -56,12 +56,18 @@ internal static class TaggedTexts
     {
         string[] characters = row.Text.Split(' '), tags = row.Label.Split(' ');
         if (characters.Length != tags.Length)
-            throw LabelledFile.Bad(path, row.Line, $"it has {tags.Length} tags for {characters.Length} characters; separate both by single spaces and write {Space} for a space of the text");
+            throw TextLines.Bad(path, row.Line, $"it has {tags.Length} tags for {characters.Length} characters; separate both by single spaces and write {Space} for a space of the text");
         if (tags.FirstOrDefault(tag => tag != "O" && tag is not ['B' or 'I', '-', _, ..]) is { } bad)
-            throw LabelledFile.Bad(path, row.Line, $"the tag '{bad}' is neither O nor B-… nor I-…");
+            throw TextLines.Bad(path, row.Line, $"the tag '{bad}' is neither O nor B-… nor I-…");
+        for (int i = 0; i < tags.Length; i++)
+        {
+            // I- goes on with the entity of the tag before.
+            if (tags[i][0] == 'I' && (i == 0 || tags[i - 1] == "O" || !tags[i - 1].AsSpan(2).SequenceEqual(tags[i].AsSpan(2))))
+                throw TextLines.Bad(path, row.Line, $"the tag '{tags[i]}' of character {i + 1} goes on with an entity that did not begin; write 'B-{tags[i][2..]}' where one begins");
+        }
         for (int i = 0; i < characters.Length; i++)
         {
-            if (characters[i].Length == 0) throw LabelledFile.Bad(path, row.Line, $"character {i + 1} is empty; write {Space} for a space of the text");
+            if (characters[i].Length == 0) throw TextLines.Bad(path, row.Line, $"character {i + 1} is empty; write {Space} for a space of the text");
             if (characters[i] == Space) characters[i] = " ";
         }
         return (characters, tags);

@@ -24,6 +24,12 @@ internal sealed class TrainableModel
 
     public IReadOnlyList<Parameter> Parameters { get; }
 
+    /// <summary>The parameters that a step changes: those that are not frozen.</summary>
+    public IEnumerable<Parameter> Learning => Parameters.Where(parameter => !parameter.IsFrozen);
+
+    /// <summary>What the forward pass of a batch that is learned drops.</summary>
+    public DropoutPlan Dropout { get; set; }
+
     /// <summary>Writes the parameters as a checkpoint of the family, under its names; the file is replaced in one piece.</summary>
     public void Save(string path) => SafetensorsWriter.Write(path, Parameters.Select(parameter => Stored(parameter, parameter.Value)), Metadata);
 
@@ -47,6 +53,12 @@ internal sealed class TrainableModel
         if (parameter.Name.StartsWith("embeddings.", StringComparison.Ordinal)) return 0;
         if (!parameter.Name.StartsWith(layer, StringComparison.Ordinal)) return Config.Layers + 1;
         return 1 + int.Parse(parameter.Name.AsSpan(layer.Length, parameter.Name.IndexOf('.', layer.Length) - layer.Length), System.Globalization.CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>Freezes what lies less deep: with 1 the embeddings, with i + 1 also the layers below layer i.</summary>
+    public void Freeze(int depth)
+    {
+        foreach (Parameter parameter in Parameters) parameter.IsFrozen = DepthOf(parameter) < depth;
     }
 
     /// <summary>Packs everything again after a step.</summary>

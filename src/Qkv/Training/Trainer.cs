@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Qkv.Encoders;
 
 namespace Qkv.Training;
@@ -10,11 +11,14 @@ internal sealed record TrainerOptions
 
     public AdamW Optimizer { get; init; } = new();
 
-    /// <summary>Steps of the run, or null where minutes decide.</summary>
+    /// <summary>Steps of the run, or null where minutes or epochs decide.</summary>
     public long? Steps { get; init; }
 
-    /// <summary>Minutes of the run, or null where steps decide.</summary>
+    /// <summary>Minutes of the run, or null where steps or epochs decide.</summary>
     public double? Minutes { get; init; }
+
+    /// <summary>How often everything is read, or null where steps or minutes decide.</summary>
+    public int? Epochs { get; init; }
 
     /// <summary>The gradient's norm is cut to this.</summary>
     public double Clip { get; init; } = 1;
@@ -24,8 +28,14 @@ internal sealed record TrainerOptions
 
     public ulong Seed { get; init; }
 
-    /// <summary>Steps between evaluations; 0 for none before the end.</summary>
-    public int EvaluateEvery { get; init; } = 500;
+    /// <summary>Steps between evaluations; null for one an epoch.</summary>
+    public int? EvaluateEvery { get; init; }
+
+    /// <summary>Evaluations without a better score that end the run; null to go on.</summary>
+    public int? Patience { get; init; }
+
+    /// <summary>A step after which this sitting ends with a checkpoint, or null; the run itself is none the shorter.</summary>
+    public long? StopAfter { get; init; }
 
     /// <summary>Seconds between checkpoints.</summary>
     public double CheckpointSeconds { get; init; } = 300;
@@ -35,6 +45,18 @@ internal sealed record TrainerOptions
 
     /// <summary>What the learning rate is multiplied by from each layer to the one below it; 1 for the same everywhere.</summary>
     public double LayerDecay { get; init; } = 1;
+
+    /// <summary>What must be the same for a run to go on with the same bits.</summary>
+    public string Fingerprint => string.Create(CultureInfo.InvariantCulture,
+        $"rate={Schedule.Peak}:{Schedule.WarmUp}:{Schedule.Decline}:{LayerDecay} decay={Optimizer.Decay} clip={Clip} accumulation={Accumulation} epochs={Epochs} steps={Steps} evaluate={EvaluateEvery} patience={Patience} seed={Seed}");
+
+    /// <summary>The same with epochs counted in steps.</summary>
+    /// <param name="batches">Batches of so many epochs.</param>
+    public TrainerOptions InSteps(Func<int, long> batches)
+    {
+        long StepsOf(int epochs) => (batches(epochs) + Accumulation - 1) / Accumulation;
+        return this with { Steps = Epochs is { } epochs ? StepsOf(epochs) : Steps, EvaluateEvery = EvaluateEvery ?? (int)StepsOf(1) };
+    }
 }
 
 /// <summary>What a run says of itself.</summary>
@@ -65,31 +87,34 @@ internal sealed class Trainer(TrainableModel model, ITrainingTask task, TrainerO
         double before = state.Seconds, saved = before;
         var clock = Stopwatch.StartNew();
         int threads = model.Encoder.Threads;
-        while (Progress(state) < 1 && !cancellation.IsCancellationRequested)
+        while (!IsOver(state) && !(state.Step >= options.StopAfter) && !cancellation.IsCancellationRequested)
         {
             double progress = Progress(state), loss = 0;
             int tokens = 0;
             for (int part = 0; part < options.Accumulation; part++)
             {
-                (double partLoss, int partTokens) = task.Learn(options.Seed, state.Step * options.Accumulation + part + 1, progress);
+                long batch = state.Step * options.Accumulation + part + 1;
+                model.Dropout = model.Dropout.At(options.Seed, batch);
+                (double partLoss, int partTokens) = task.Learn(options.Seed, batch, progress);
                 loss += partLoss / options.Accumulation;
                 tokens += partTokens;
             }
             if (!double.IsFinite(loss))
                 throw new InvalidDataException($"The loss of step {state.Step + 1} is not finite; lower the learning rate (now {options.Schedule.Peak}) and run again: the last checkpoint in {directory} is whole.");
-            double norm = AdamW.GradientNorm(model.Parameters, threads) / options.Accumulation;
+            double norm = AdamW.GradientNorm(model.Learning, threads) / options.Accumulation;
             double scale = Math.Min(1, options.Clip / Math.Max(norm, 1e-12)) / options.Accumulation, rate = options.Schedule.RateAt(progress);
-            foreach (Parameter parameter in model.Parameters.Where(task.Learns)) options.Optimizer.Step(parameter, state.Step + 1, rate * Share(parameter), (float)scale, threads);
+            foreach (Parameter parameter in model.Learning.Where(task.Learns)) options.Optimizer.Step(parameter, state.Step + 1, rate * Share(parameter), (float)scale, threads);
             model.Refresh();
             state = state with { Step = state.Step + 1, Tokens = state.Tokens + tokens, Seconds = before + clock.Elapsed.TotalSeconds };
 
-            bool last = Progress(state) >= 1;
-            Evaluation? evaluation = last || (options.EvaluateEvery > 0 && state.Step % options.EvaluateEvery == 0) ? task.Evaluate() : null;
-            if (evaluation is { } result && !(result.Score <= state.Best))
+            Evaluation? evaluation = IsOver(state) || state.Step % options.EvaluateEvery == 0 ? task.Evaluate() : null;
+            if (evaluation is { } result)
             {
-                state = state with { Best = result.Score };
-                if (options.KeepBest) SaveModel();
+                bool better = !(result.Score <= state.Best);
+                state = better ? state with { Best = result.Score, Stale = 0 } : state with { Stale = state.Stale + 1 };
+                if (better && options.KeepBest) SaveModel();
             }
+            bool last = IsOver(state) || state.Step >= options.StopAfter;
             report(new TrainingReport(state, loss, rate, norm, Progress(state), evaluation));
             if (!last && state.Seconds - saved < options.CheckpointSeconds && !cancellation.IsCancellationRequested) continue;
             saved = state.Seconds;
@@ -103,6 +128,8 @@ internal sealed class Trainer(TrainableModel model, ITrainingTask task, TrainerO
 
     /// <summary>What a parameter gets of the learning rate: the nearer to the text, the less, as it fits every task already.</summary>
     private double Share(Parameter parameter) => Math.Pow(options.LayerDecay, model.Config.Layers + 1 - model.DepthOf(parameter));
+
+    private bool IsOver(TrainingState state) => Progress(state) >= 1 || state.Stale >= options.Patience;
 
     private double Progress(TrainingState state) =>
         options.Steps is { } steps ? (double)state.Step / steps : state.Seconds / (60 * options.Minutes ?? throw new InvalidOperationException("A run needs steps or minutes."));

@@ -14,7 +14,7 @@ public class CommandLineTests
     [InlineData("evaluate mlm computes in float32 only", new[] { "evaluate", "mlm", "--input", "a", "--precision", "bfloat16" })]
     [InlineData("--precision must be float32, bfloat16 or int8, but is 'int9'", new[] { "doctor", "--precision", "int9" })]
     [InlineData("--model must name a directory", new[] { "doctor", "--model", "" })]
-    [InlineData("--format must be terminal, json, svg or safetensors, but is 'html'", new[] { "attend", "a", "--format", "html" })]
+    [InlineData("--format must be terminal, json, svg, html or safetensors, but is 'gif'", new[] { "attend", "a", "--format", "gif" })]
     [InlineData("--context' is required", new[] { "answer", "--question", "a" })]
     public void Wrong_usage_is_one_sentence_and_exit_code_2(string words, string[] arguments) => Command.Fails(2, words, arguments);
 

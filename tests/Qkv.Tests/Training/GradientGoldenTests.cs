@@ -1,5 +1,6 @@
 using Qkv.Encoders;
 using Qkv.Parameters;
+using Qkv.Tests.Reference;
 using Qkv.Text;
 using Qkv.Training;
 
@@ -28,6 +29,19 @@ public class GradientGoldenTests
         double loss = run.Learn();
         run.Check("loss", [(float)loss]);
         foreach (Parameter parameter in run.Model.Parameters) run.Check($"grad.{Run.Stored(parameter)}", parameter.Gradient.Span);
+    }
+
+    [Theory]
+    [MemberData(nameof(Folders))]
+    public void The_twin_agrees_with_PyTorch_in_float64(string folder)
+    {
+        using var run = new Run(folder);
+        var twin = new ModelTwin<double>(run.Model);
+        var tape = new Tape<double>();
+        Node<double> loss = run.Loss(twin, tape);
+        tape.Backward(loss);
+        run.CheckTwin("loss", loss.Values);
+        foreach (Parameter parameter in run.Model.Parameters) run.CheckTwin($"grad.{Run.Stored(parameter)}", twin.Parameters[parameter.Name].Gradient);
     }
 
     [Theory]
@@ -88,14 +102,24 @@ public class GradientGoldenTests
 
         public TrainableModel Model { get; }
 
+        private SequenceLossKind Kind => Model.Config.NumLabels == 1 ? SequenceLossKind.Regression : SequenceLossKind.SingleLabel;
+
         public static string Stored(Parameter parameter) => TrainableModel.StoredName(parameter.Name);
 
         public double Learn()
         {
             if (_labels.Length == 0) return new MaskedLanguageStep(Model, _batch.Tokens).Run(_batch, _places, _targets, learn: true).Sum / _targets.Count;
-            SequenceLossKind kind = Model.Config.NumLabels == 1 ? SequenceLossKind.Regression : SequenceLossKind.SingleLabel;
-            return new SequenceStep(Model, _batch.Tokens).Run(_batch, kind, _labels);
+            return new SequenceStep(Model, _batch.Tokens).Run(_batch, Kind, _labels);
         }
+
+        public Node<double> Loss(ModelTwin<double> twin, Tape<double> tape)
+        {
+            Node<double> hidden = twin.Encode(tape, _batch, default);
+            if (_labels.Length == 0) return twin.MaskedLanguageLoss(tape, hidden, [.. _places], [.. _targets]);
+            return twin.SequenceLoss(tape, hidden, _batch, Kind, _labels, 0, default);
+        }
+
+        public void CheckTwin(string name, double[] twin) => Exactness.CheckTwin(name, twin, _golden.Truth(name));
 
         public void Check(string name, ReadOnlySpan<float> ours) => Exactness.Check(name, ours, _golden[name], _golden.Truth(name));
 

@@ -16,6 +16,29 @@ public class MeasureTests
     }
 
     [Fact]
+    public void Several_labels_are_counted_as_scikit_learn_does()
+    {
+        var score = new MultiLabelScore(3);
+        score.Add([1, 0, 1], [2, -1, -0.5f]);
+        score.Add([0, 1, 0], [-3, 0.1f, -1]);
+        score.Add([0, 0, 0], [1, -1, -1]);
+        // right, found, expected: label 0: 1, 2, 1; label 1: 1, 1, 1; label 2: 0, 0, 1
+        Assert.Equal(2.0 * 2 / (3 + 3), score.MicroF1, 12);
+        Assert.Equal((2.0 / 3 + 1 + 0) / 3, score.MacroF1, 12);
+        Assert.Equal(1.0 / 3, score.Accuracy, 12);
+    }
+
+    [Fact]
+    public void Correlations_are_those_of_scipy()
+    {
+        double[] x = [1, 2, 2, 4, 5], y = [2, 1, 3, 3, 9];
+        // scipy.stats.pearsonr and spearmanr, the latter with ties
+        Assert.Equal(0.8067763835357293, Correlation.Pearson(x, y), 12);
+        Assert.Equal(0.7631578947368421, Correlation.Spearman(x, y), 12);
+        Assert.Equal(0, Correlation.Spearman(x, [3, 3, 3, 3, 3]));
+    }
+
+    [Fact]
     public void Tags_join_into_entities()
     {
         List<EntitySpan> spans = EntitySpan.Join([("O", 0, 1), ("B-a", 1, 2), ("I-a", 2, 3), ("B-a", 3, 4), ("I-b", 4, 5), ("O", 5, 6), ("I-b", 6, 8)]);

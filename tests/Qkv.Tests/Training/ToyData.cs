@@ -29,6 +29,36 @@ internal static class ToyData
         }));
     }
 
+    /// <summary>label, text: the tools that a text has, in any number.</summary>
+    public static string Tools(int rows, int seed) => Table("label\ttext", rows, seed, random =>
+    {
+        string[] text = Filler(random), tools = [.. s_tools.Where(_ => random.Next(3) == 0)];
+        return $"{string.Join('|', tools)}\t{string.Join(' ', [.. text, .. tools])}";
+    });
+
+    /// <summary>label, text: how many fruits there are less how many tools, halved.</summary>
+    public static string Counts(int rows, int seed) => Table("label\ttext", rows, seed, random =>
+    {
+        int fruits = random.Next(4), tools = random.Next(4);
+        string[] text = [.. Filler(random), .. Enumerable.Range(0, fruits).Select(_ => s_fruit[random.Next(3)]), .. Enumerable.Range(0, tools).Select(_ => s_tools[random.Next(3)])];
+        return string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{(fruits - tools) / 2.0}\t{string.Join(' ', text)}");
+    });
+
+    /// <summary>label, first, second: whether both are of a kind.</summary>
+    public static string Kinds(int rows, int seed) => Table("label\tfirst\tsecond", rows, seed, random =>
+    {
+        bool first = random.Next(2) == 0, second = random.Next(2) == 0;
+        return $"{(first == second ? "same" : "other")}\t{(first ? s_fruit : s_tools)[random.Next(3)]}\t{(second ? s_fruit : s_tools)[random.Next(3)]}";
+    });
+
+    private static string Table(string header, int rows, int seed, Func<Random, string> row)
+    {
+        var random = new Random(seed);
+        return header + "\n" + string.Concat(Enumerable.Range(0, rows).Select(_ => row(random) + "\n"));
+    }
+
+    private static string[] Filler(Random random) => [.. Enumerable.Range(0, random.Next(2, 6)).Select(_ => s_filler[random.Next(s_filler.Length)])];
+
     /// <summary>tags, chars: 酸菜 with 鱼 or without is a dish, 饭 or 面 is a staple.</summary>
     public static string Tagged(int rows, int seed)
     {

@@ -46,25 +46,63 @@ public class TrainingRunTests : IDisposable
     }
 
     [Fact]
-    public void A_run_that_was_killed_goes_on_as_if_it_had_not_been()
+    public void A_run_in_two_sittings_is_the_run_in_one()
     {
-        Train("whole", 60);
-        // Fifty power cuts, each at its own moment; a run that gets through is compared, and the next one begins.
+        Train("one", 8);
+        Command.Succeeds(Arguments("two", 8, "--stop-after", "3"));
+        Assert.NotEqual(Parameters("one"), Parameters("two"));
+        Command.Succeeds(Arguments("two", 8));
+        Assert.Equal(Parameters("one"), Parameters("two"));
+    }
+
+    [Fact]
+    public void Windows_start_short_unless_told_otherwise()
+    {
+        string[] arguments = Arguments("model", 4);
+        int at = Array.IndexOf(arguments, "--curriculum");
+        arguments = [.. arguments[..at], .. arguments[(at + 2)..]];
+        Command.Succeeds(arguments);
+        Assert.Contains("curriculum=40:0.35", File.ReadAllText(Path("model/checkpoint.safetensors"), System.Text.Encoding.Latin1)[..4000]);
+    }
+
+    [Fact]
+    public void A_run_that_was_killed_goes_on_as_if_it_had_not_been() => Survives(50, name => Arguments(name, 60, "--checkpoint-seconds", "0"), 64);
+
+    [Theory]
+    [InlineData("classify")]
+    [InlineData("ner")]
+    public void A_fine_tuning_that_was_killed_goes_on_as_if_it_had_not_been(string task)
+    {
+        using TemporaryDirectory model = ToyData.Model();
+        bool tagged = task == "ner";
+        string train = _directory.Write("train.tsv", tagged ? ToyData.Tagged(200, 1) : ToyData.Texts(200, 1)), valid = _directory.Write("valid.tsv", tagged ? ToyData.Tagged(40, 2) : ToyData.Texts(40, 2));
+        // Evaluations in between, whose best is kept, and a patience that ends the run: all of it must survive.
+        Survives(8, name =>
+        [
+            "train", task, "--model", model.Path, "--input", train, "--valid", valid, "--output", Path(name), "--learning-rate", "0.01", "--batch-tokens", "128",
+            "--steps", "150", "--evaluate-every", "10", "--patience", "6", "--checkpoint-seconds", "0",
+        ], 32);
+    }
+
+    /// <summary>Power cuts, each at its own moment, of a real process; a run that gets through is compared, and the next one begins.</summary>
+    private void Survives(int cuts, Func<string, string[]> arguments, int dimensions)
+    {
+        Command.Succeeds(arguments("whole"));
         var random = new Random(11);
-        for (int kills = 0, run = 0; kills < 50;)
+        for (int kills = 0, run = 0; kills < cuts;)
         {
             string cut = $"cut{run}";
-            using Process process = CommandProcess.Start(Arguments(cut, 60, "--checkpoint-seconds", "0"));
+            using Process process = CommandProcess.Start(arguments(cut));
             _ = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
             if (!process.WaitForExit(random.Next(50, 600)))
             {
                 process.Kill();
                 process.WaitForExit();
                 kills++;
-                if (Directory.Exists(Path(cut))) Assert.Equal(64, TextEncoder.Load(Path(cut)).Dimensions);
+                if (Directory.Exists(Path(cut))) Assert.Equal(dimensions, TextEncoder.Load(Path(cut)).Dimensions);
             }
-            if (kills < 50 && process.ExitCode != 0) continue;
-            Train(cut, 60, "--checkpoint-seconds", "0");
+            if (kills < cuts && process.ExitCode != 0) continue;
+            Command.Succeeds(arguments(cut));
             Assert.Equal(Parameters("whole"), Parameters(cut));
             Assert.Empty(Directory.GetFiles(Path(cut), "*.tmp"));
             run++;
@@ -87,7 +125,12 @@ public class TrainingRunTests : IDisposable
         Command.Fails(1, "holds no text", Replace(Arguments("a", 1), _text, _directory.Write("empty.txt", "\n\n")));
         Command.Fails(1, "not valid UTF-8", Replace(Arguments("b", 1), _text, _directory.Write("bytes.txt", [(byte)'a', 0xFF, 0xFE])));
         Command.Fails(1, "needs more", Replace(Arguments("c", 1), _text, _directory.Write("short.txt", "wa0 wa1\n")));
+        Command.Fails(1, "is a directory", Replace(Arguments("d", 1), _text, _directory.Path));
+        Command.Fails(1, "nowhere.txt", Replace(Arguments("d", 1), _text, Path("nowhere.txt")));
         Command.Fails(2, "--steps must be", Arguments("d", 0));
+        Command.Fails(2, "is a file; name a directory", Replace(Arguments("d", 1), Path("d"), _text));
+        Command.Fails(2, "there is no directory", Replace(Arguments("d", 1), Path("d"), Path("d/e")));
+        Assert.Equal(["bytes.txt", "empty.txt", "short.txt", "text.txt", "vocab.txt"], Directory.GetFileSystemEntries(_directory.Path).Select(System.IO.Path.GetFileName).Order());
     }
 
     private void Train(string name, int steps, params string[] more) => Command.Succeeds(Arguments(name, steps, more));
