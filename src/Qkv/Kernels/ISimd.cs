@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Qkv.Kernels;
 
@@ -60,6 +61,13 @@ internal static unsafe class Simd
     /// <summary>The first index that whole vectors of <typeparamref name="V"/> do not cover in a row of <paramref name="count"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Whole<V>(int count) where V : struct, ISimd<V> => count & -V.Width;
+
+    /// <summary>Fetches a cache line into the second cache where the processor can; an address that nobody owns does no harm.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch(void* address)
+    {
+        if (Sse.IsSupported) Sse.Prefetch1(address);
+    }
 
     /// <summary>destination[i] = operation(source[i]); in place is allowed.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

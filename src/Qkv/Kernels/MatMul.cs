@@ -37,6 +37,7 @@ internal readonly unsafe struct MatMul : IKernel
     private readonly Activation _activation;
     private readonly int _panelsPerPart;
     private readonly int _rowBlocks;
+    private readonly int _threads;
 
     private MatMul(float* x, nint xStride, int rows, PackedMatrix w, int firstMap, int maps, float* y, nint yStride,
         Activation activation, float* residual, nint residualStride, int threads)
@@ -52,7 +53,8 @@ internal readonly unsafe struct MatMul : IKernel
         _residual = residual;
         _residualStride = residualStride;
         _rowBlocks = (rows + RowBlock - 1) / RowBlock;
-        _panelsPerPart = Math.Clamp(_panelCount * _rowBlocks / (PartsPerThread * Math.Min(threads, Workers.Limit)), 1, MaxPanelsPerPart);
+        _threads = Math.Min(threads, Workers.Limit);
+        _panelsPerPart = Math.Clamp(_panelCount * _rowBlocks / (PartsPerThread * _threads), 1, MaxPanelsPerPart);
     }
 
     /// <summary>
@@ -86,11 +88,13 @@ internal readonly unsafe struct MatMul : IKernel
                 float* a = _x + firstRow * _xStride + k;
                 byte* b = _w.Block(panel, k, depth, scratch);
                 float* y = _y + firstRow * _yStride + first;
+                // What comes next; after the last block, most likely the panels that the other threads have left.
+                byte* next = panel + 1 < endPanel ? _w.At(panel + 1, k) : k + depth < _w.Inner ? _w.At(firstPanel, k + depth) : _w.At(firstPanel + _panelsPerPart * _threads, 0);
                 // The tile writes whole panels: the last one of a map goes through a side buffer.
                 bool whole = width == Width;
                 if (!whole && k > 0) Elementwise.CopyRows(y, _yStride, edge, Width, rows, width);
-                if (_w.Precision == Precision.BFloat16) Multiply<V, BFloat16Panel>(a, b, whole ? y : edge, whole ? _yStride : Width, rows, depth, add: k > 0);
-                else Multiply<V, Float32Panel>(a, b, whole ? y : edge, whole ? _yStride : Width, rows, depth, add: k > 0);
+                if (_w.Precision == Precision.BFloat16) Multiply<V, BFloat16Panel>(a, b, whole ? y : edge, whole ? _yStride : Width, rows, depth, k > 0, next);
+                else Multiply<V, Float32Panel>(a, b, whole ? y : edge, whole ? _yStride : Width, rows, depth, k > 0, next);
                 if (!whole) Elementwise.CopyRows(edge, Width, y, _yStride, rows, width);
                 if (k + depth == _w.Inner) Finish<V>(y, rows, width, _w.Bias(panel), first, firstRow);
             }
@@ -98,8 +102,8 @@ internal readonly unsafe struct MatMul : IKernel
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Multiply<V, B>(float* a, byte* b, float* y, nint yStride, int rows, int depth, bool add) where V : struct, ISimd<V> where B : struct, IPanel =>
-        MatMulTile.Multiply<V, B>(a, _xStride, 1, b, Width, y, yStride, rows, depth, add);
+    private void Multiply<V, B>(float* a, byte* b, float* y, nint yStride, int rows, int depth, bool add, byte* next) where V : struct, ISimd<V> where B : struct, IPanel =>
+        MatMulTile.Multiply<V, B>(a, _xStride, 1, b, Width, y, yStride, rows, depth, add, next);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Finish<V>(float* y, int rows, int width, float* bias, nint column, int firstRow) where V : struct, ISimd<V>

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 
 namespace Qkv.Kernels;
@@ -40,37 +41,46 @@ internal static unsafe class MatMulTile
         where V : struct, ISimd<V> =>
         Multiply<V, Float32Panel>(a, aStride, aStep, (byte*)b, bStride, c, cStride, rows, k, add);
 
-    /// <summary>The same with B in any format; <paramref name="bStride"/> counts numbers, as all strides do.</summary>
+    /// <summary>
+    /// The same with B in any format; <paramref name="bStride"/> counts numbers, as all strides do. <paramref name="next"/> is a panel (K, 32) that
+    /// will be read soon, or null: it is fetched into the second cache on the way, a little with every step, as no processor foresees
+    /// where the next panel begins.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Multiply<V, B>(float* a, nint aStride, nint aStep, byte* b, nint bStride, float* c, nint cStride, int rows, int k, bool add)
+    public static void Multiply<V, B>(float* a, nint aStride, nint aStep, byte* b, nint bStride, float* c, nint cStride, int rows, int k, bool add, byte* next = null)
         where V : struct, ISimd<V> where B : struct, IPanel
     {
+        // Bytes of the next panel that each step of K fetches, so that it is complete after the last tile, and nothing beyond it is read.
+        int highest = V.Width == 16 ? 12 : 6, tiles = (rows / highest + BitOperations.PopCount((uint)(rows % highest))) * (PanelWidth / (2 * V.Width));
+        nint ahead = next == null ? 0 : (PanelWidth * B.Size + tiles - 1) / tiles, aheadOfTile = ahead * k;
+        if (next == null) next = b;
         for (int column = 0; column < PanelWidth; column += 2 * V.Width)
         {
             byte* part = b + column * B.Size;
             int row = 0;
             if (V.Width == 16)
-                for (; row + 12 <= rows; row += 12) Tile<V, B, Rows12>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
+                for (; row + 12 <= rows; row += 12, next += aheadOfTile) Tile<V, B, Rows12>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
             if (V.Width == 16)
-                for (; row + 8 <= rows; row += 8) Tile<V, B, Rows8>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
+                for (; row + 8 <= rows; row += 8, next += aheadOfTile) Tile<V, B, Rows8>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
             else
-                for (; row + 6 <= rows; row += 6) Tile<V, B, Rows6>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
-            for (; row + 4 <= rows; row += 4) Tile<V, B, Rows4>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
-            for (; row + 2 <= rows; row += 2) Tile<V, B, Rows2>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
-            for (; row < rows; row++) Tile<V, B, Rows1>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add);
+                for (; row + 6 <= rows; row += 6, next += aheadOfTile) Tile<V, B, Rows6>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
+            for (; row + 4 <= rows; row += 4, next += aheadOfTile) Tile<V, B, Rows4>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
+            for (; row + 2 <= rows; row += 2, next += aheadOfTile) Tile<V, B, Rows2>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
+            for (; row < rows; row++, next += aheadOfTile) Tile<V, B, Rows1>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
         }
     }
 
     // Long because accumulators must be named variables to live in registers; a row is three lines, and the branches on the
     // constant R.Count vanish when the tile is compiled.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile<V, B, R>(float* a, nint aStride, nint aStep, byte* b, nint bBytes, float* c, nint cStride, int k, bool add)
+    private static void Tile<V, B, R>(float* a, nint aStride, nint aStep, byte* b, nint bBytes, float* c, nint cStride, int k, bool add, byte* next, nint ahead)
         where V : struct, ISimd<V> where B : struct, IPanel where R : struct, IRows
     {
         V l0 = default, r0 = default, l1 = default, r1 = default, l2 = default, r2 = default, l3 = default, r3 = default, l4 = default, r4 = default, l5 = default, r5 = default;
         V l6 = default, r6 = default, l7 = default, r7 = default, l8 = default, r8 = default, l9 = default, r9 = default, l10 = default, r10 = default, l11 = default, r11 = default;
-        for (int i = 0; i < k; i++, a += aStep, b += bBytes)
+        for (int i = 0; i < k; i++, a += aStep, b += bBytes, next += ahead)
         {
+            Simd.Prefetch(next);
             V left = B.Left<V>(b), right = B.Right<V>(b), x;
             { x = V.Create(a[0 * aStride]); l0 = V.Fma(x, left, l0); r0 = V.Fma(x, right, r0); }
             if (R.Count > 1) { x = V.Create(a[1 * aStride]); l1 = V.Fma(x, left, l1); r1 = V.Fma(x, right, r1); }

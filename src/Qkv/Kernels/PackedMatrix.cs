@@ -157,11 +157,14 @@ internal unsafe struct PackedView
 
     public readonly float* Bias(int panel) => Biases + (nint)panel * MatMulTile.PanelWidth;
 
+    /// <summary>Where input k of a panel stands, to be fetched ahead: null where panels are packed while they are used.</summary>
+    public readonly byte* At(int panel, int k) => Panels == null ? null : Panels + ((nint)panel * Inner + k) * PackedMatrix.RowBytes(Precision);
+
     /// <summary>Inputs k … k + depth of a panel: (depth, 32), in place or packed into <paramref name="scratch"/>.</summary>
     public readonly byte* Block(int panel, int k, int depth, float* scratch)
     {
         const int width = MatMulTile.PanelWidth;
-        if (Panels != null) return Panels + ((nint)panel * Inner + k) * PackedMatrix.RowBytes(Precision);
+        if (Panels != null) return At(panel, k);
         float* rows = stackalloc float[width * depth];
         int first = panel * width, count = Math.Min(width, Columns - first);
         for (int row = 0; row < count; row++) Table.Read(first + row, k, depth, rows + row * depth);
