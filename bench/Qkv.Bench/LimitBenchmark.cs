@@ -21,7 +21,7 @@ internal static unsafe class LimitBenchmark
 
     public static void Run(string filter)
     {
-        Console.WriteLine("case\tthreads\tmilliseconds\tgflops\tshare");
+        Console.WriteLine("case\tthreads\tmilliseconds\tgflops\tshare\ttokens_per_second");
         foreach (int threads in Threads())
         {
             double peak = MachinePeak.Gflops(threads, 1), memory = MachinePeak.ReadGigabytes(threads, 1);
@@ -33,12 +33,12 @@ internal static unsafe class LimitBenchmark
                 // Other processes may have held the first measurement down; the peak is the best that was seen.
                 peak = Math.Max(peak, MachinePeak.Gflops(threads, Budget / 10));
             }
-            Console.WriteLine($"peak/{SimdSupport.Level}\t{threads}\t\t{Number(peak)}\t{Number(1)}");
-            Console.WriteLine($"memory/{Number(memory)} GB a second\t{threads}\t\t\t");
+            Console.WriteLine($"peak/{SimdSupport.Level}\t{threads}\t\t{Number(peak)}\t{Number(1)}\t");
+            Console.WriteLine($"memory/{Number(memory)} GB a second\t{threads}\t\t\t\t");
             foreach ((Case each, double seconds) in results)
             {
                 double gflops = each.Operations / seconds / 1e9;
-                Console.WriteLine($"{each.Name}\t{threads}\t{Number(1e3 * seconds)}\t{Number(gflops)}\t{Number(gflops / peak)}");
+                Console.WriteLine($"{each.Name}\t{threads}\t{Number(1e3 * seconds)}\t{Number(gflops)}\t{Number(gflops / peak)}\t{(each.Tokens > 0 ? Number(each.Tokens / seconds) : "")}");
             }
         }
     }
@@ -57,7 +57,7 @@ internal static unsafe class LimitBenchmark
         Encoder? encoder = null;
         foreach ((int sequences, int length) in ((int, int)[])[(1, 128), (8, 128), (1, 512)])
             yield return new Case($"bert-base/float32/{sequences}x{length}", ForwardOperations(RandomEncoder.Base, sequences, length),
-                () => ForwardOf(encoder ??= RandomEncoder.Create(RandomEncoder.Base, threads), RandomEncoder.Batch(sequences, length)));
+                () => ForwardOf(encoder ??= RandomEncoder.Create(RandomEncoder.Base, threads), RandomEncoder.Batch(sequences, length)), sequences * length);
         yield return TrainingStep(threads);
     }
 
@@ -85,7 +85,7 @@ internal static unsafe class LimitBenchmark
                 foreach (Parameter parameter in model.Parameters) optimizer.Step(parameter, step, 1e-3, clip, threads);
                 model.Refresh();
             };
-        });
+        }, sequences * length);
     }
 
     private static Action MatMulOf(Product product, int rows, int threads)
@@ -109,7 +109,7 @@ internal static unsafe class LimitBenchmark
 
     private static string Number(double value) => value.ToString(value < 10 ? "F3" : "F1", CultureInfo.InvariantCulture);
 
-    private sealed record Case(string Name, double Operations, Func<Action> Prepare);
+    private sealed record Case(string Name, double Operations, Func<Action> Prepare, int Tokens = 0);
 
     private sealed record Product(string Name, int Maps, int Inputs, int Outputs, Activation Activation = Activation.Linear, bool Residual = false);
 

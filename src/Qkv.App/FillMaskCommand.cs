@@ -32,18 +32,21 @@ internal static class FillMaskCommand
     private static void Write(Utf8JsonWriter json, IReadOnlyList<IReadOnlyList<TokenPrediction>> masks)
     {
         json.WriteStartArray();
-        foreach (IReadOnlyList<TokenPrediction> mask in masks)
+        foreach (IReadOnlyList<TokenPrediction> mask in masks) WriteGuesses(json, mask);
+        json.WriteEndArray();
+    }
+
+    /// <summary><c>[{token, id, score}]</c></summary>
+    public static void WriteGuesses(Utf8JsonWriter json, IReadOnlyList<TokenPrediction> guesses)
+    {
+        json.WriteStartArray();
+        foreach (TokenPrediction guess in guesses)
         {
-            json.WriteStartArray();
-            foreach (TokenPrediction guess in mask)
-            {
-                json.WriteStartObject();
-                json.WriteString("token", guess.Token);
-                json.WriteNumber("id", guess.Id);
-                json.WriteNumber("score", guess.Score);
-                json.WriteEndObject();
-            }
-            json.WriteEndArray();
+            json.WriteStartObject();
+            json.WriteString("token", guess.Token);
+            json.WriteNumber("id", guess.Id);
+            json.WriteNumber("score", guess.Score);
+            json.WriteEndObject();
         }
         json.WriteEndArray();
     }

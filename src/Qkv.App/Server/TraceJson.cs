@@ -141,15 +141,7 @@ internal sealed class TraceJson
 
     public static void WriteTop(Utf8JsonWriter json, string name, IReadOnlyList<TokenPrediction> predictions)
     {
-        json.WriteStartArray(name);
-        foreach (TokenPrediction prediction in predictions)
-        {
-            json.WriteStartObject();
-            json.WriteString("token", prediction.Token);
-            json.WriteNumber("id", prediction.Id);
-            json.WriteNumber("score", prediction.Score);
-            json.WriteEndObject();
-        }
-        json.WriteEndArray();
+        json.WritePropertyName(name);
+        FillMaskCommand.WriteGuesses(json, predictions);
     }
 }
