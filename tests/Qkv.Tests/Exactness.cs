@@ -11,9 +11,15 @@ internal static class Exactness
     public static void Check(string name, ReadOnlySpan<float> ours, ReadOnlySpan<float> golden32, ReadOnlySpan<double> truth)
     {
         Assert.True(golden32.Length == truth.Length, $"{name}: {golden32.Length} float32 numbers, but {truth.Length} of the truth.");
-        double reference = 0;
-        for (int i = 0; i < truth.Length; i++) reference = Math.Max(reference, Distance(golden32[i], truth[i]));
-        Within(name, ours, truth, 2 * reference + 1e-6 * Largest(truth));
+        Within(name, ours, truth, (2 * Lost(golden32, truth) + 1e-6) * Largest(truth));
+    }
+
+    /// <summary>The largest error of float32 numbers, in parts of the largest number.</summary>
+    public static double Lost(ReadOnlySpan<float> numbers, ReadOnlySpan<double> truth)
+    {
+        double lost = 0;
+        for (int i = 0; i < truth.Length; i++) lost = Math.Max(lost, Distance(numbers[i], truth[i]));
+        return lost / Largest(truth);
     }
 
     /// <summary>A double-precision twin against the reference in double precision.</summary>
@@ -39,14 +45,15 @@ internal static class Exactness
         if (!(Distance(ours, truth) <= bound)) Assert.Fail($"{name}[{i}] is {ours:G9}, but {truth:G9} within {bound:G3} is right.");
     }
 
-    // An infinity is right only where the truth is the same infinity.
-    private static double Distance(double a, double b) => a == b ? 0 : Math.Abs(a - b);
-
-    private static double Largest(ReadOnlySpan<double> truth)
+    /// <summary>The largest finite magnitude, and at least 1.</summary>
+    public static double Largest(ReadOnlySpan<double> truth)
     {
         double largest = 1;
         foreach (double value in truth)
             if (double.IsFinite(value)) largest = Math.Max(largest, Math.Abs(value));
         return largest;
     }
+
+    // An infinity is right only where the truth is the same infinity.
+    private static double Distance(double a, double b) => a == b ? 0 : Math.Abs(a - b);
 }

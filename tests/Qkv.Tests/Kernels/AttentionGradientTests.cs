@@ -21,11 +21,11 @@ public unsafe class AttentionGradientTests
 
     [Fact]
     public void Of_any_shape_and_mask() => Gen.Select(Gen.Int[1, 40].Array[1, 4], Gen.Int[1, 3], Gen.Int[1, 70], Gen.Int[0, 31], Gen.Int)
-        .Sample((lengths, heads, size, parts, seed) => new Call(lengths, lengths, heads, size, (Parts)parts, seed).Check(), iter: Effort.Iterations(60), threads: 1);
+        .Repeatable().Sample((lengths, heads, size, parts, seed) => new Call(lengths, lengths, heads, size, (Parts)parts, seed).Check(), iter: Effort.Iterations(60), threads: 1);
 
     [Fact]
     public void With_other_queries_than_keys() => Gen.Select(Gen.Int[1, 30], Gen.Int[0, 30], Gen.Int[1, 20], Gen.Int[0, 31], Gen.Int)
-        .Sample((queries, keys, size, parts, seed) => new Call([queries, 1], [keys, 3], 2, size, (Parts)parts, seed).Check(), iter: Effort.Iterations(40), threads: 1);
+        .Repeatable().Sample((queries, keys, size, parts, seed) => new Call([queries, 1], [keys, 3], 2, size, (Parts)parts, seed).Check(), iter: Effort.Iterations(40), threads: 1);
 
     [Fact]
     public void At_the_edges_of_tiles_and_blocks()
@@ -80,14 +80,22 @@ public unsafe class AttentionGradientTests
 
         public void Check()
         {
-            float[][] expected = Twin<float>();
             double[][] truth = Twin<double>();
+            double[] lost = Lost(truth);
+            // The rounding of a few numbers is a matter of luck: that of a small call is measured on more numbers drawn like it.
+            for (int drawn = QueryLengths.Sum() * Features, draw = 1; drawn < 4096 && draw < 32; drawn += QueryLengths.Sum() * Features, draw++)
+            {
+                var other = new Call(QueryLengths, KeyLengths, Heads, HeadSize, Parts, unchecked(Seed + draw));
+                lost = [.. lost.Zip(other.Lost(other.Twin<double>()), Math.Max)];
+            }
             foreach (bool flash in (bool[])[false, true])
             {
                 float[][] ours = Run(flash, threads: 2);
-                for (int i = 0; i < ours.Length; i++) Exactness.Check($"{this}: {s_names[i]}, {(flash ? "flash" : "reference")}", ours[i], expected[i], truth[i]);
+                for (int i = 0; i < ours.Length; i++) Exactness.Within($"{this}: {s_names[i]}, {(flash ? "flash" : "reference")}", ours[i], truth[i], (2 * lost[i] + 1e-6) * Exactness.Largest(truth[i]));
             }
         }
+
+        private double[] Lost(double[][] truth) => [.. Twin<float>().Zip(truth, (expected, right) => Exactness.Lost(expected, right))];
 
         /// <summary>Context, dQ, dK, dV.</summary>
         public float[][] Run(bool flash, int threads)

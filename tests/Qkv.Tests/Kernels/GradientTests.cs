@@ -18,7 +18,7 @@ public unsafe class GradientTests
     public static TheoryData<Activation> Activations => [.. Enum.GetValues<Activation>()];
 
     [Fact]
-    public void Linear_map() => Gen.Select(s_rows, s_sizes, s_sizes, Gen.Bool, Gen.Int[1, 2], Gen.Int).Sample((rows, inputs, outputs, add, threads, seed) =>
+    public void Linear_map() => Gen.Select(s_rows, s_sizes, s_sizes, Gen.Bool, Gen.Int[1, 2], Gen.Int).Repeatable().Sample((rows, inputs, outputs, add, threads, seed) =>
     {
         var random = new Random(seed);
         float[] x = RandomNumbers.Normal(random, rows * inputs), w = RandomNumbers.Normal(random, outputs * inputs), b = new float[outputs], dy = RandomNumbers.Normal(random, rows * outputs);
@@ -45,7 +45,7 @@ public unsafe class GradientTests
     }, iter: Effort.Iterations(60), threads: 1);
 
     [Fact]
-    public void Layer_norm() => Gen.Select(s_sizes, Gen.Int[1, 2], Gen.Int).Sample((columns, threads, seed) =>
+    public void Layer_norm() => Gen.Select(s_sizes, Gen.Int[1, 2], Gen.Int).Repeatable().Sample((columns, threads, seed) =>
     {
         var random = new Random(seed);
         float[] x = RandomNumbers.Normal(random, RowCount * columns), gamma = RandomNumbers.Normal(random, columns), beta = new float[columns], dy = RandomNumbers.Normal(random, x.Length);
@@ -84,7 +84,7 @@ public unsafe class GradientTests
     }
 
     [Fact]
-    public void Cross_entropy() => Gen.Select(s_rows, s_sizes, Gen.Int[0, 2].Select(i => i * 0.2), Gen.Int[1, 2], Gen.Int).Sample((rows, classes, smoothing, threads, seed) =>
+    public void Cross_entropy() => Gen.Select(s_rows, s_sizes, Gen.Int[0, 2].Select(i => i * 0.2), Gen.Int[1, 2], Gen.Int).Repeatable().Sample((rows, classes, smoothing, threads, seed) =>
     {
         var random = new Random(seed);
         float[] x = RandomNumbers.Normal(random, rows * classes, 4), dx = [.. x];
@@ -114,7 +114,7 @@ public unsafe class GradientTests
     [InlineData(SequenceLossKind.SingleLabel)]
     [InlineData(SequenceLossKind.MultiLabel)]
     [InlineData(SequenceLossKind.Regression)]
-    public void Sequence_loss(object kind) => Gen.Select(Gen.Int[1, 9], Gen.Int[1, 9], Gen.Int).Sample((rows, classes, seed) =>
+    public void Sequence_loss(object kind) => Gen.Select(Gen.Int[1, 9], Gen.Int[1, 9], Gen.Int).Repeatable().Sample((rows, classes, seed) =>
     {
         var random = new Random(seed);
         float[] x = RandomNumbers.Normal(random, rows * classes, 3), dx = [.. x];

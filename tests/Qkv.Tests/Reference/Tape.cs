@@ -161,9 +161,12 @@ internal sealed class Tape<T> where T : struct, IFloatingPointIeee754<T>
             _upward.Push(() =>
             {
                 var dw = new T[keys];
-                T shared = T.Zero;
+                // Σ w dw as dcontext · context (Dao 2022, appendix B.4), rounded as any attention is that keeps no weights; and so are the weights.
+                T shared = T.Zero, logSum = max + T.Log(sum);
+                for (int d = 0; d < size; d++) shared += context.Gradient[At(query, d)] * context.Values[At(query, d)];
                 for (int key = 0; key < keys; key++)
                 {
+                    w[key] = T.Exp(scores[key] - logSum);
                     for (int d = 0; d < size; d++)
                     {
                         T dcontext = context.Gradient[At(query, d)];
@@ -171,7 +174,6 @@ internal sealed class Tape<T> where T : struct, IFloatingPointIeee754<T>
                         dw[key] += dcontext * v.Values[At(firstKey + key, d)];
                     }
                     dw[key] *= f[key];
-                    shared += w[key] * dw[key];
                 }
                 for (int key = 0; key < keys; key++)
                 {
