@@ -74,10 +74,14 @@ internal readonly unsafe struct MatMul : IKernel
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run<V>(int part, int worker) where V : struct, ISimd<V>
     {
-        int firstRow = part % _rowBlocks * RowBlock, rows = Math.Min(RowBlock, _rows - firstRow);
-        int firstPanel = part / _rowBlocks * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
+        // Rows stay while the panels pass by: X comes from the second cache, and W is fetched ahead.
+        int partsOfRows = (_panelCount + _panelsPerPart - 1) / _panelsPerPart;
+        int firstRow = part / partsOfRows * RowBlock, rows = Math.Min(RowBlock, _rows - firstRow);
+        int firstPanel = part % partsOfRows * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
         float* edge = stackalloc float[RowBlock * Width];
         float* scratch = stackalloc float[_w.NeedsScratch ? InnerBlock * Width : 0];
+        // After an activation the residual cannot be part of the sums.
+        float* residual = _activation == Activation.Linear ? _residual : null;
         for (int k = 0; k < _w.Inner; k += InnerBlock)
         {
             int depth = Math.Min(InnerBlock, _w.Inner - k);
@@ -90,28 +94,34 @@ internal readonly unsafe struct MatMul : IKernel
                 float* y = _y + firstRow * _yStride + first;
                 // What comes next; after the last block, most likely the panels that the other threads have left.
                 byte* next = panel + 1 < endPanel ? _w.At(panel + 1, k) : k + depth < _w.Inner ? _w.At(firstPanel, k + depth) : _w.At(firstPanel + _panelsPerPart * _threads, 0);
-                // The tile writes whole panels: the last one of a map goes through a side buffer.
-                bool whole = width == Width;
-                if (!whole && k > 0) Elementwise.CopyRows(y, _yStride, edge, Width, rows, width);
-                if (_w.Precision == Precision.BFloat16) Multiply<V, BFloat16Panel>(a, b, whole ? y : edge, whole ? _yStride : Width, rows, depth, k > 0, next);
-                else Multiply<V, Float32Panel>(a, b, whole ? y : edge, whole ? _yStride : Width, rows, depth, k > 0, next);
-                if (!whole) Elementwise.CopyRows(edge, Width, y, _yStride, rows, width);
-                if (k + depth == _w.Inner) Finish<V>(y, rows, width, _w.Bias(panel), first, firstRow);
+                // The first block starts from the bias and takes the residual along; the others add to what is there.
+                var ends = new TileEnds { C = y, CStride = _yStride, Added = y, AddedStride = _yStride };
+                if (k == 0)
+                {
+                    ends.Start = _w.Bias(panel);
+                    ends.Added = residual == null ? null : residual + firstRow * _residualStride + first;
+                    ends.AddedStride = _residualStride;
+                }
+                // The tile reads and writes whole panels: the last one of a map goes through a side buffer.
+                if (width < Width)
+                {
+                    if (ends.Added != null) Elementwise.CopyRows(ends.Added, ends.AddedStride, edge, Width, rows, width);
+                    ends = ends with { C = edge, CStride = Width, Added = ends.Added == null ? null : edge, AddedStride = Width };
+                }
+                if (_w.Precision == Precision.BFloat16) MatMulTile.Multiply<V, BFloat16Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
+                else MatMulTile.Multiply<V, Float32Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
+                if (width < Width) Elementwise.CopyRows(edge, Width, y, _yStride, rows, width);
+                if (k + depth == _w.Inner && _activation != Activation.Linear) Finish<V>(y, rows, width, first, firstRow);
             }
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Multiply<V, B>(float* a, byte* b, float* y, nint yStride, int rows, int depth, bool add, byte* next) where V : struct, ISimd<V> where B : struct, IPanel =>
-        MatMulTile.Multiply<V, B>(a, _xStride, 1, b, Width, y, yStride, rows, depth, add, next);
-
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Finish<V>(float* y, int rows, int width, float* bias, nint column, int firstRow) where V : struct, ISimd<V>
+    private void Finish<V>(float* y, int rows, int width, nint column, int firstRow) where V : struct, ISimd<V>
     {
         for (int row = 0; row < rows; row++, y += _yStride)
         {
-            Elementwise.Add<V>(y, bias, y, width);
-            if (_activation != Activation.Linear) ActivationFunctions.Apply<V>(_activation, y, y, width);
+            ActivationFunctions.Apply<V>(_activation, y, y, width);
             if (_residual != null) Elementwise.Add<V>(y, _residual + (firstRow + row) * _residualStride + column, y, width);
         }
     }
