@@ -103,6 +103,8 @@ public static unsafe partial class FlashAttention
         float* l = m + QueryBlock; // (queries)
         float* q = shape.QueriesOf(sequence, head) + first * shape.QueryStride; // (queries, D)
         float* factors = stackalloc float[shape.Dropout.IsOn ? KeyTile : 0];
+        // Where nothing is added, the softmax scales the products on its way.
+        float scale = shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f;
         new Span<float>(o, queries * padded).Clear();
         new Span<float>(m, queries).Fill(float.NegativeInfinity);
         new Span<float>(l, queries).Clear();
@@ -119,8 +121,9 @@ public static unsafe partial class FlashAttention
                     MatMulTile.Multiply<V>(q + row * shape.QueryStride, shape.QueryStride, 1, kTile + panel * size, Width, p + panel, KeyTile, rows, size, add: false);
                 for (int i = 0; i < rows; i++)
                 {
-                    shape.Score<V>(p + i * KeyTile, sequence, head, first + row + i, key, count);
-                    OnlineSoftmax<V>(p + i * KeyTile, count, ref m[row + i], ref l[row + i], o + (row + i) * padded, padded);
+                    if (shape.Mask.Additive == null) shape.Hide(p + i * KeyTile, sequence, first + row + i, key, count);
+                    else shape.Score<V>(p + i * KeyTile, sequence, head, first + row + i, key, count);
+                    OnlineSoftmax<V>(p + i * KeyTile, count, scale, ref m[row + i], ref l[row + i], o + (row + i) * padded, padded);
                     // After the sum l, as dropout comes after the softmax.
                     if (shape.Dropout.IsOn) shape.Drop<V>(p + i * KeyTile, sequence, head, first + row + i, key, count, factors);
                 }
@@ -140,12 +143,13 @@ public static unsafe partial class FlashAttention
         }
     }
 
-    /// <summary>p = exp(s − m'), in place; m, l and o are brought up to the new maximum.</summary>
+    /// <summary>p = exp(scale·s − m'), in place; m, l and o are brought up to the new maximum.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void OnlineSoftmax<V>(float* s, int count, ref float m, ref float l, float* o, int size) where V : struct, ISimd<V>
+    private static void OnlineSoftmax<V>(float* s, int count, float scale, ref float m, ref float l, float* o, int size) where V : struct, ISimd<V>
     {
-        float max = MathF.Max(m, Softmax.Max<V>(s, count));
-        float sum = Softmax.ExpSum<V>(s, count, max, s);
+        // The product that is largest is so scaled as well, as scales are positive.
+        float max = MathF.Max(m, scale * Softmax.Max<V>(s, count));
+        float sum = Softmax.ExpSum<V>(s, count, max, s, scale);
         if (max != m && l != 0f)
         {
             float rescale = MathF.Exp(m - max);
