@@ -33,7 +33,7 @@ internal static unsafe class LimitBenchmark
                 // Other processes may have held the first measurement down; the peak is the best that was seen.
                 peak = Math.Max(peak, MachinePeak.Gflops(threads, Budget / 10));
             }
-            Console.WriteLine($"peak/{SimdSupport.Level}\t{threads}\t\t{Number(peak)}\t{Number(1)}\t");
+            Console.WriteLine($"peak/{SimdSupport.Vectors}\t{threads}\t\t{Number(peak)}\t{Number(1)}\t");
             Console.WriteLine($"memory/{Number(memory)} GB a second\t{threads}\t\t\t\t");
             foreach ((Case each, double seconds) in results)
             {

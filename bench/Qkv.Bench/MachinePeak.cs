@@ -21,7 +21,7 @@ internal static unsafe class MachinePeak
     /// <summary>Multiply-adds, counted as two operations each, in 10⁹ a second.</summary>
     public static double Gflops(int threads, double budget)
     {
-        int parts = threads == 1 ? 1 : 4 * threads, width = Math.Max(1, (int)SimdSupport.Level / 32);
+        int parts = threads == 1 ? 1 : 4 * threads, width = Math.Max(1, (int)SimdSupport.Vectors / 32);
         var sums = new AlignedBuffer(parts);
         double seconds = Timing.Best(() => Workers.Run(new MultiplyAdds(sums.Pointer), parts, threads), budget);
         return 2.0 * Accumulators * width * Steps * parts / seconds / 1e9;

@@ -37,7 +37,7 @@ internal readonly unsafe struct Float32Panel : IPanel
 internal readonly unsafe struct BFloat16Panel : IPanel
 {
     // The vectors of this process: the order depends on it, and a packed matrix never leaves the process.
-    private static readonly int s_width = Math.Max(1, (int)SimdSupport.Level / 32);
+    private static readonly int s_width = Math.Max(1, (int)SimdSupport.Vectors / 32);
 
     public static int Size => sizeof(ushort);
 
