@@ -25,6 +25,9 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
 
     private const int Width = MatMulTile.PanelWidth;
 
+    // Numbers of a cache line, and enough rows ahead to bridge the way to memory.
+    private const int LineLength = 16, RowsAhead = 12;
+
     private readonly byte* _x; // (T, K)
     private readonly nint _xStride;
     private readonly float* _xScales; // (T)
@@ -112,6 +115,12 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         for (int row = firstRow; row < firstRow + rows; row++, sums += Width)
         {
             float* y = _y + row * _yStride + first;
+            // Rows lie pages apart, where no processor foresees the next one.
+            for (int line = 0; line < Width; line += LineLength)
+            {
+                Simd.Prefetch(y + RowsAhead * _yStride + line);
+                if (_residual != null) Simd.Prefetch(_residual + (row + RowsAhead) * _residualStride + first + line);
+            }
             for (int i = 0; i < whole; i += V.Width) Dequantize<V>(sums + i, columnSums + i, scales + i, bias + i, row).Store(y + i);
             for (int i = whole; i < width; i++) Dequantize<Scalar>(sums + i, columnSums + i, scales + i, bias + i, row).Store(y + i);
             if (_activation != Activation.Linear) ActivationFunctions.Apply<V>(_activation, y, y, width);
