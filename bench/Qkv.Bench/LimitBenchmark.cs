@@ -10,7 +10,7 @@ namespace Qkv.Bench;
 
 /// <summary>
 /// How near the machine's limit the engine comes: the multiply-add peak of one thread and of all, and the share of it that each
-/// matrix product of BERT-base, attention, whole forward passes and a training step reach. Only multiply-adds count as work (two operations
+/// matrix product of BERT-base, attention, whole forward passes and a training step reach; for int8, of the peak of int8 products. Only multiply-adds count as work (two operations
 /// each); bias, activation, residual, softmax and LayerNorm take time and count nothing. Prints TSV with a header line.
 /// </summary>
 internal static unsafe class LimitBenchmark
@@ -24,21 +24,23 @@ internal static unsafe class LimitBenchmark
         Console.WriteLine("case\tthreads\tmilliseconds\tgflops\tshare\ttokens_per_second");
         foreach (int threads in Threads())
         {
-            double peak = MachinePeak.Gflops(threads, 1), memory = MachinePeak.ReadGigabytes(threads, 1);
+            double peak = MachinePeak.Gflops(threads, 1), int8Peak = MachinePeak.Int8Gops(threads, 1), memory = MachinePeak.ReadGigabytes(threads, 1);
             var results = new List<(Case Case, double Seconds)>();
             foreach (Case each in Cases(threads))
             {
                 if (!FileSystemName.MatchesSimpleExpression(filter, each.Name)) continue;
                 results.Add((each, Timing.Best(each.Prepare(), Budget)));
                 // Other processes may have held the first measurement down; the peak is the best that was seen.
-                peak = Math.Max(peak, MachinePeak.Gflops(threads, Budget / 10));
+                if (each.Int8) int8Peak = Math.Max(int8Peak, MachinePeak.Int8Gops(threads, Budget / 10));
+                else peak = Math.Max(peak, MachinePeak.Gflops(threads, Budget / 10));
             }
             Console.WriteLine($"peak/{SimdSupport.Vectors}\t{threads}\t\t{Number(peak)}\t{Number(1)}\t");
+            Console.WriteLine($"peak-int8/{SimdSupport.Vectors}\t{threads}\t\t{Number(int8Peak)}\t{Number(1)}\t");
             Console.WriteLine($"memory/{Number(memory)} GB a second\t{threads}\t\t\t\t");
             foreach ((Case each, double seconds) in results)
             {
                 double gflops = each.Operations / seconds / 1e9;
-                Console.WriteLine($"{each.Name}\t{threads}\t{Number(1e3 * seconds)}\t{Number(gflops)}\t{Number(gflops / peak)}\t{(each.Tokens > 0 ? Number(each.Tokens / seconds) : "")}");
+                Console.WriteLine($"{each.Name}\t{threads}\t{Number(1e3 * seconds)}\t{Number(gflops)}\t{Number(gflops / (each.Int8 ? int8Peak : peak))}\t{(each.Tokens > 0 ? Number(each.Tokens / seconds) : "")}");
             }
         }
     }
@@ -49,15 +51,20 @@ internal static unsafe class LimitBenchmark
     {
         foreach (Product product in (Product[])[new("qkv", 3, 768, 768), new("projection", 1, 768, 768, Residual: true),
             new("intermediate", 1, 768, 3072, Activation.Gelu), new("output", 1, 3072, 768, Residual: true)])
-            foreach (int rows in s_rows)
-                yield return new Case($"matmul/{product.Name}/{product.Inputs}x{product.Maps * product.Outputs}/{rows}",
-                    2.0 * rows * product.Inputs * product.Maps * product.Outputs, () => MatMulOf(product, rows, threads));
+            foreach (Precision precision in (Precision[])[Precision.Float32, Precision.Int8])
+                foreach (int rows in s_rows)
+                    yield return new Case($"matmul{(precision == Precision.Int8 ? "-int8" : "")}/{product.Name}/{product.Inputs}x{product.Maps * product.Outputs}/{rows}",
+                        2.0 * rows * product.Inputs * product.Maps * product.Outputs, () => MatMulOf(product, rows, threads, precision), Int8: precision == Precision.Int8);
         foreach (int length in (int[])[128, 512, 2048])
             yield return new Case($"attention/12x64/{length}", 4.0 * 768 * length * length, () => new AttentionInputs(length, threads).Flash);
-        Encoder? encoder = null;
-        foreach ((int sequences, int length) in ((int, int)[])[(1, 128), (8, 128), (1, 512)])
-            yield return new Case($"bert-base/float32/{sequences}x{length}", ForwardOperations(RandomEncoder.Base, sequences, length),
-                () => ForwardOf(encoder ??= RandomEncoder.Create(RandomEncoder.Base, threads), RandomEncoder.Batch(sequences, length)), sequences * length);
+        foreach (Precision precision in (Precision[])[Precision.Float32, Precision.Int8])
+        {
+            Encoder? encoder = null;
+            foreach ((int sequences, int length) in ((int, int)[])[(1, 128), (8, 128), (1, 512)])
+                yield return new Case($"bert-base/{precision.ToString().ToLowerInvariant()}/{sequences}x{length}", ForwardOperations(RandomEncoder.Base, sequences, length),
+                    () => ForwardOf(encoder ??= RandomEncoder.Create(RandomEncoder.Base, threads, precision), RandomEncoder.Batch(sequences, length)), sequences * length,
+                    precision == Precision.Int8);
+        }
         yield return TrainingStep(threads);
     }
 
@@ -88,9 +95,9 @@ internal static unsafe class LimitBenchmark
         }, sequences * length);
     }
 
-    private static Action MatMulOf(Product product, int rows, int threads)
+    private static Action MatMulOf(Product product, int rows, int threads, Precision precision)
     {
-        Linear map = RandomEncoder.Map(product.Maps, product.Inputs, product.Outputs);
+        Linear map = RandomEncoder.Map(product.Maps, product.Inputs, product.Outputs, precision);
         AlignedBuffer x = RandomEncoder.Rows(rows, product.Inputs), residual = RandomEncoder.Rows(rows, map.Outputs), y = new((long)rows * map.Outputs);
         return () => map.Forward(x.Pointer, rows, y.Pointer, threads, product.Activation, product.Residual ? residual.Pointer : null);
     }
@@ -109,7 +116,7 @@ internal static unsafe class LimitBenchmark
 
     private static string Number(double value) => value.ToString(value < 10 ? "F3" : "F1", CultureInfo.InvariantCulture);
 
-    private sealed record Case(string Name, double Operations, Func<Action> Prepare, int Tokens = 0);
+    private sealed record Case(string Name, double Operations, Func<Action> Prepare, int Tokens = 0, bool Int8 = false);
 
     private sealed record Product(string Name, int Maps, int Inputs, int Outputs, Activation Activation = Activation.Linear, bool Residual = false);
 

@@ -27,6 +27,14 @@ internal static unsafe class MachinePeak
         return 2.0 * Accumulators * width * Steps * parts / seconds / 1e9;
     }
 
+    /// <summary>Products of uint8 and int8 added to int32, counted as two operations each, in 10⁹ a second: a tile whose operands stay in the first cache.</summary>
+    public static double Int8Gops(int threads, double budget)
+    {
+        int parts = threads == 1 ? 1 : 4 * threads;
+        double seconds = Timing.Best(() => Workers.Run(new Int8Products(), parts, threads), budget);
+        return 2.0 * Int8Products.Products * parts / seconds / 1e9;
+    }
+
     /// <summary>Memory read, in 10⁹ bytes a second.</summary>
     public static double ReadGigabytes(int threads, double budget)
     {
@@ -63,6 +71,23 @@ internal static unsafe class MachinePeak
                 l = V.Fma(x, y, l);
             }
             _sums[part] = V.Sum(a + b + c + d + e + f + g + h + i + j + k + l);
+        }
+    }
+
+    private readonly struct Int8Products : IKernel
+    {
+        // The tile is not free of its loads, but no product can be: 12 rows of a panel of 256 groups fit the first cache.
+        private const int Rows = 12, Groups = 256, Rounds = 400;
+
+        public const long Products = (long)Rounds * Rows * Groups * QuantizedTile.GroupBytes;
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V>
+        {
+            byte* a = stackalloc byte[Rows * Groups * QuantizedTile.Group];
+            sbyte* b = stackalloc sbyte[Groups * QuantizedTile.GroupBytes];
+            int* c = stackalloc int[Rows * MatMulTile.PanelWidth];
+            for (int round = 0; round < Rounds; round++) QuantizedTile.Multiply(a, Groups * QuantizedTile.Group, b, c, MatMulTile.PanelWidth, Rows, Groups, add: false);
         }
     }
 

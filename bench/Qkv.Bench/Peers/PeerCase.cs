@@ -17,6 +17,7 @@ internal sealed record PeerCase(string Model, string Precision, string Size)
     [
         .. PeerModel.All.SelectMany(model => s_float32Sizes.Select(size => new PeerCase(model.Name, "float32", size))),
         new("bert-base", "bfloat16", "1x16"),
+        .. new[] { "1x128", "8x128" }.Select(size => new PeerCase("bert-base", "int8", size)),
         .. new[] { "512", "2048", "8192" }.Select(length => new PeerCase(Attention, "float32", length)),
     ];
 

@@ -65,6 +65,11 @@ internal readonly unsafe struct MatMul : IKernel
         Activation activation = Activation.Linear, float* residual = null, nint residualStride = 0, int firstMap = 0, int maps = 0)
     {
         if (rows == 0) return;
+        if (w.Precision == Precision.Int8)
+        {
+            QuantizedMatMul.Forward(x, xStride, rows, w, y, yStride, threads, activation, residual, residualStride, firstMap, maps == 0 ? w.Maps : maps);
+            return;
+        }
         var kernel = new MatMul(x, xStride, rows, w, firstMap, maps == 0 ? w.Maps : maps, y, yStride, activation, residual, residualStride, threads);
         int parts = kernel._rowBlocks * ((kernel._panelCount + kernel._panelsPerPart - 1) / kernel._panelsPerPart);
         Workers.Run(kernel, parts, threads);

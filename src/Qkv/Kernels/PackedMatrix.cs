@@ -13,6 +13,7 @@ namespace Qkv.Kernels;
 internal sealed unsafe class PackedMatrix
 {
     private readonly AlignedBuffer? _panels; // (maps, panels, K, 32); memory of that size for two bytes a number
+    private readonly QuantizedPanels? _quantized; // in place of _panels
     private readonly EmbeddingTable? _table; // (columns, K)
     private readonly AlignedBuffer _bias; // (maps, panels, 32)
 
@@ -28,7 +29,8 @@ internal sealed unsafe class PackedMatrix
     {
         (Maps, Columns, Inner, Precision, _table) = (maps, columns, inner, precision, table);
         PanelsPerMap = (columns + MatMulTile.PanelWidth - 1) / MatMulTile.PanelWidth;
-        if (table == null) _panels = new AlignedBuffer((long)maps * PanelsPerMap * inner * RowBytes(precision) / sizeof(float));
+        if (precision == Precision.Int8) _quantized = new QuantizedPanels(maps * PanelsPerMap, inner);
+        else if (table == null) _panels = new AlignedBuffer((long)maps * PanelsPerMap * inner * RowBytes(precision) / sizeof(float));
         _bias = new AlignedBuffer((long)maps * PanelsPerMap * MatMulTile.PanelWidth, zeroed: true);
     }
 
@@ -43,7 +45,7 @@ internal sealed unsafe class PackedMatrix
     public Precision Precision { get; }
 
     /// <summary>Bytes held here; a table's own bytes are counted where the table is.</summary>
-    public long Size => ((long)(_panels?.Length ?? 0) + _bias.Length) * sizeof(float);
+    public long Size => ((long)(_panels?.Length ?? 0) + _bias.Length) * sizeof(float) + (_quantized?.Size ?? 0);
 
     /// <summary>A map whose W is the table: the logits of every entry.</summary>
     public static PackedMatrix Tied(EmbeddingTable table) => new(1, table.Rows, table.Columns, Precision.Float32, table);
@@ -55,6 +57,7 @@ internal sealed unsafe class PackedMatrix
         return new PackedView
         {
             Panels = _panels == null ? null : Panel(panel),
+            Quantized = _quantized?.View(panel) ?? default,
             Table = _table?.View() ?? default,
             Biases = _bias.Pointer + (nint)panel * MatMulTile.PanelWidth,
             Columns = Columns,
@@ -70,6 +73,11 @@ internal sealed unsafe class PackedMatrix
     /// <summary>Packs the rows of W, which is (columns, K) as checkpoints store it, that make up one panel.</summary>
     public void SetPanel(int map, int panel, ReadOnlySpan<float> rows) // (≤ 32, K)
     {
+        if (_quantized != null)
+        {
+            _quantized.Set(map * PanelsPerMap + panel, rows);
+            return;
+        }
         byte* destination = Panel(map * PanelsPerMap + panel);
         fixed (float* source = rows)
         {
@@ -94,6 +102,11 @@ internal sealed unsafe class PackedMatrix
     public void Read(int map, int row, Span<float> numbers) // (K)
     {
         const int width = MatMulTile.PanelWidth;
+        if (_quantized != null)
+        {
+            _quantized.Read(map * PanelsPerMap + row / width, row % width, numbers);
+            return;
+        }
         byte* panel = Panel(map * PanelsPerMap + row / width);
         for (int i = 0; i < Inner; i++)
             numbers[i] = Precision == Precision.BFloat16
@@ -180,7 +193,8 @@ internal sealed unsafe class PackedMatrix
 internal unsafe struct PackedView
 {
     public byte* Panels; // (panels, K, 32) or null
-    public EmbeddingView Table; // where Panels is null
+    public QuantizedView Quantized; // where the precision is int8
+    public EmbeddingView Table; // where there are neither
     public float* Biases; // (panels, 32)
     public int Columns;
     public int Inner;
