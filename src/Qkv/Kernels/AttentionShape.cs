@@ -20,6 +20,9 @@ internal unsafe struct AttentionShape
     public AttentionMaskView Mask;
     public float* Temperatures; // (H): a head's scores are divided by it, in the forward pass; null for 1
 
+    /// <summary>Whether flash attention multiplies in bfloat16, which the processor must have tiles for; never while a model learns.</summary>
+    public bool BFloat16;
+
     /// <summary>What the weights are multiplied by after the softmax, while a model learns.</summary>
     public Dropout Dropout;
 

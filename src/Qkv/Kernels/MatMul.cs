@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Kernels;
 
@@ -27,6 +28,8 @@ internal readonly unsafe struct MatMul : IKernel
 
     private readonly float* _x; // (T, K)
     private readonly nint _xStride;
+    private readonly ushort* _rounded; // X as bfloat16 (T, padded K) where machine tiles multiply it, else null
+    private readonly int _innerBlock;
     private readonly int _rows;
     private readonly PackedView _w; // (N / 32, K, 32)
     private readonly int _panelCount;
@@ -39,11 +42,14 @@ internal readonly unsafe struct MatMul : IKernel
     private readonly int _rowBlocks;
     private readonly int _threads;
 
-    private MatMul(float* x, nint xStride, int rows, PackedMatrix w, int firstMap, int maps, float* y, nint yStride,
+    private MatMul(float* x, nint xStride, ushort* rounded, int rows, PackedMatrix w, int firstMap, int maps, float* y, nint yStride,
         Activation activation, float* residual, nint residualStride, int threads)
     {
         _x = x;
         _xStride = xStride;
+        _rounded = rounded;
+        // As many bytes of W.
+        _innerBlock = rounded == null ? InnerBlock : 2 * InnerBlock;
         _rows = rows;
         _w = w.View(firstMap);
         _panelCount = maps * w.PanelsPerMap;
@@ -70,7 +76,20 @@ internal readonly unsafe struct MatMul : IKernel
             QuantizedMatMul.Forward(x, xStride, rows, w, y, yStride, threads, activation, residual, residualStride, firstMap, maps == 0 ? w.Maps : maps);
             return;
         }
-        var kernel = new MatMul(x, xStride, rows, w, firstMap, maps == 0 ? w.Maps : maps, y, yStride, activation, residual, residualStride, threads);
+        if (w.Precision == Precision.BFloat16 && MachineTiles.HasBFloat16)
+        {
+            int padded = w.View(0).Padded;
+            using var memory = new Rented((long)rows * padded / 2);
+            ushort* rounded = (ushort*)memory.Pointer;
+            new BFloat16.Rows(x, xStride, rows, w.Inner, rounded, padded).Run(threads);
+            Run(new MatMul(x, padded, rounded, rows, w, firstMap, maps == 0 ? w.Maps : maps, y, yStride, activation, residual, residualStride, threads), w, threads);
+            return;
+        }
+        Run(new MatMul(x, xStride, null, rows, w, firstMap, maps == 0 ? w.Maps : maps, y, yStride, activation, residual, residualStride, threads), w, threads);
+    }
+
+    private static void Run(in MatMul kernel, PackedMatrix w, int threads)
+    {
         int parts = kernel._rowBlocks * ((kernel._panelCount + kernel._panelsPerPart - 1) / kernel._panelsPerPart);
         Workers.Run(kernel, parts, threads);
         GC.KeepAlive(w);
@@ -87,9 +106,9 @@ internal readonly unsafe struct MatMul : IKernel
         float* scratch = stackalloc float[_w.NeedsScratch ? InnerBlock * Width : 0];
         // After an activation the residual cannot be part of the sums.
         float* residual = _activation == Activation.Linear ? _residual : null;
-        for (int k = 0; k < _w.Inner; k += InnerBlock)
+        for (int k = 0; k < _w.Inner; k += _innerBlock)
         {
-            int depth = Math.Min(InnerBlock, _w.Inner - k);
+            int depth = Math.Min(_innerBlock, _w.Inner - k);
             for (int panel = firstPanel; panel < endPanel; panel++)
             {
                 int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column);
@@ -113,11 +132,27 @@ internal readonly unsafe struct MatMul : IKernel
                     if (ends.Added != null) Elementwise.CopyRows(ends.Added, ends.AddedStride, edge, Width, rows, width);
                     ends = ends with { C = edge, CStride = Width, Added = ends.Added == null ? null : edge, AddedStride = Width };
                 }
-                if (_w.Precision == Precision.BFloat16) MatMulTile.Multiply<V, BFloat16Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
+                if (_rounded != null)
+                {
+                    if (k == 0) Start<V>(ends, rows);
+                    MachineTiles.MultiplyBFloat16(_rounded + firstRow * _xStride + k, _xStride, (ushort*)b, ends.C, ends.CStride, rows, (depth + 1) / 2, add: true, next);
+                }
+                else if (_w.Precision == Precision.BFloat16) MatMulTile.Multiply<V, BFloat16Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
                 else MatMulTile.Multiply<V, Float32Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
                 if (width < Width) Elementwise.CopyRows(edge, Width, y, _yStride, rows, width);
                 if (k + depth == _w.Inner && _activation != Activation.Linear) Finish<V>(y, rows, width, first, firstRow);
             }
+        }
+    }
+
+    /// <summary>What the sums of machine tiles start from: bias [+ residual].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Start<V>(in TileEnds ends, int rows) where V : struct, ISimd<V>
+    {
+        for (int row = 0; row < rows; row++)
+        {
+            float* c = ends.C + row * ends.CStride;
+            for (int i = 0; i < Width; i += V.Width) (ends.Added == null ? V.Load(ends.Start + i) : V.Load(ends.Start + i) + V.Load(ends.Added + row * ends.AddedStride + i)).Store(c + i);
         }
     }
 
