@@ -63,7 +63,7 @@ public sealed unsafe partial class TextEncoder
         int threads = options?.Threads ?? Workers.Limit;
         if (threads < 1) throw new ArgumentException($"Threads must be at least 1, but is {threads}.", nameof(options));
         Precision precision = options?.Precision ?? Precision.Float32;
-        if (!Enum.IsDefined(precision)) throw new ArgumentException($"Precision must be {string.Join(" or ", Enum.GetNames<Precision>())}, but is {precision}.", nameof(options));
+        if (!Enum.IsDefined(precision)) throw new ArgumentException($"Precision must be Float32, BFloat16 or Int8, but is {precision}.", nameof(options));
         if (!System.IO.Directory.Exists(directory)) throw new DirectoryNotFoundException($"There is no directory '{directory}'.");
         Model model = Model.Load(directory, threads, precision);
         Tokenizer? tokenizer = Tokenizer.Exists(directory) ? Tokenizer.Load(directory) : null;
