@@ -50,6 +50,9 @@ public sealed unsafe partial class TextEncoder
 
     internal Model Model => _model;
 
+    /// <summary>The same with other parameters.</summary>
+    internal TextEncoder With(Model model) => new(Directory, model, _tokenizer, _recipe);
+
     internal EmbeddingRecipe Recipe => _recipe;
 
     /// <summary>Loads a Hugging Face directory: <c>config.json</c>, parameters, and the tokenizer where there is one.</summary>
