@@ -26,14 +26,13 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
         {
             float* x = _x + row * xStride;
             byte* q = _q + (nint)row * stride;
-            // The largest of −x is minus the least of x; zero is always inside.
-            (float most, float least) = Range<V>(x, inner);
-            float range = most / 255f + least / 255f, scale = float.IsFinite(range) ? MathF.Max(range, QuantizedPanels.SmallestScale) : float.NaN;
-            float inverse = 1f / scale, zero = MathF.Min(MathF.Round(least * inverse), 255f);
+            (float most, float least, bool finite) = Range<V>(x, inner);
+            float scale = finite ? MathF.Max(most / 255f - least / 255f, QuantizedPanels.SmallestScale) : float.NaN;
+            float inverse = 1f / scale, zero = MathF.Round(-least * inverse);
             _scales[row] = scale;
-            _zeros[row] = float.IsNaN(scale) ? 0 : (int)zero;
+            _zeros[row] = finite ? (int)zero : 0;
             int whole = Simd.Whole<V>(inner);
-            if (float.IsNaN(scale))
+            if (!finite)
             {
                 new Span<byte>(q, inner).Clear();
             }
@@ -46,29 +45,28 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
         }
     }
 
-    /// <summary>The largest of x and 0, and of −x and 0; NaN where there is one.</summary>
+    /// <summary>The largest and the least of x and 0, where all of x is finite.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (float Most, float Least) Range<V>(float* x, int count) where V : struct, ISimd<V>
+    private static (float Most, float Least, bool Finite) Range<V>(float* x, int count) where V : struct, ISimd<V>
     {
-        V zero = V.Create(0f), most = zero, least = zero;
-        int whole = Simd.Whole<V>(count);
-        for (int i = 0; i < whole; i += V.Width)
+        // The processor's own comparisons may lose a NaN; 0·x, which is NaN where x is not finite, keeps it. Two sums, as one would wait for itself.
+        V zero = V.Create(0f), most = zero, least = zero, poison = zero, otherPoison = zero;
+        int pairs = count / (2 * V.Width) * (2 * V.Width);
+        for (int i = 0; i < pairs; i += 2 * V.Width)
         {
-            V numbers = V.Load(x + i);
-            most = V.Maximum(most, numbers);
-            least = V.Maximum(least, zero - numbers);
+            V a = V.Load(x + i), b = V.Load(x + i + V.Width);
+            most = V.Max(most, V.Max(a, b));
+            least = V.Min(least, V.Min(a, b));
+            poison = V.Fma(a, zero, poison);
+            otherPoison = V.Fma(b, zero, otherPoison);
         }
-        float* lanes = stackalloc float[2 * V.Width];
-        most.Store(lanes);
-        least.Store(lanes + V.Width);
-        (float Most, float Least) range = (0f, 0f);
-        for (int i = 0; i < V.Width; i++) range = (MathF.Max(range.Most, lanes[i]), MathF.Max(range.Least, lanes[V.Width + i]));
-        for (int i = whole; i < count; i++) range = (MathF.Max(range.Most, x[i]), MathF.Max(range.Least, -x[i]));
-        return range;
+        (float Most, float Least, float Poison) range = (V.MaxLane(most), -V.MaxLane(zero - least), V.Sum(poison + otherPoison));
+        for (int i = pairs; i < count; i++) range = (MathF.Max(range.Most, x[i]), MathF.Min(range.Least, x[i]), range.Poison + 0f * x[i]);
+        return (range.Most, range.Least, !float.IsNaN(range.Poison));
     }
 
-    // No multiply-add, so that every SIMD level rounds alike.
+    // No multiply-add, so that every SIMD level rounds alike. The least x gives 0; the largest may give 256, where both it and the zero point were rounded up.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V Quantize<V>(V x, float inverse, float zero) where V : struct, ISimd<V> =>
-        V.Min(V.Max(V.Round(x * V.Create(inverse)) + V.Create(zero), V.Create(0f)), V.Create(255f));
+        V.Min(V.Round(x * V.Create(inverse)) + V.Create(zero), V.Create(255f));
 }

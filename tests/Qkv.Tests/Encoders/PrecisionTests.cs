@@ -1,5 +1,6 @@
 using Qkv.Encoders;
 using Qkv.Kernels;
+using Qkv.Tests.Docs;
 using Qkv.Tests.Reference;
 using Qkv.Text;
 
@@ -43,10 +44,22 @@ public class PrecisionTests
     }
 
     [Fact]
+    public void int8_holds_the_layers_in_a_quarter_of_the_memory_and_task_heads_whole()
+    {
+        string directory = Path.Combine(Document.Root, "models");
+        TextEncoder whole = TextEncoder.Load(directory), quarter = TextEncoder.Load(directory, new() { Precision = Precision.Int8 });
+        Assert.InRange((double)Layers(quarter) / Layers(whole), 0.25, 0.26);
+        Assert.NotNull(quarter.Model.Heads.MaskedLanguage);
+        Assert.Equal(whole.Model.Size - Layers(whole), quarter.Model.Size - Layers(quarter));
+
+        static long Layers(TextEncoder encoder) => encoder.Model.Encoder.Layers.ToArray().SelectMany(layer => layer.LinearMaps).Sum(map => map.Matrix.Size);
+    }
+
+    [Fact]
     public void A_precision_that_there_is_not_is_an_argument_error()
     {
         ArgumentException error = Assert.Throws<ArgumentException>(() => TextEncoder.Load(Golden.Path("bert-tiny"), new() { Precision = (Precision)9 }));
-        Assert.Contains("Precision must be Float32 or BFloat16, but is 9", error.Message);
+        Assert.Contains("Precision must be Float32, BFloat16 or Int8, but is 9", error.Message);
     }
 
     [Theory]

@@ -121,16 +121,28 @@ public unsafe class MatMulTests
         public void CheckAgainstTwin()
         {
             float[] y = Forward(Rows, threads: 2);
-            double[] x = [.. _x!.Chunk(Inner + Gap).SelectMany(row => row.Take(Inner)).ToDoubles()];
-            double[] w = Precision == Precision.BFloat16 ? [.. _w!.ToDoubles().Select(HalfWidth.Round)] : _w!.ToDoubles();
-            double[] exact = LinearTwin.Forward(x, w, _b!.ToDoubles());
-            double[] magnitude = LinearTwin.Forward([.. x.Select(Math.Abs)], [.. w.Select(Math.Abs)], [.. _b!.ToDoubles().Select(Math.Abs)]);
+            float[] x = [.. _x!.Chunk(Inner + Gap).SelectMany(row => row.Take(Inner))];
+            (double[] exact, double[] bounds) = Truth(x);
             for (int i = 0; i < y.Length; i++)
             {
-                double truth = ActivationTwin.Forward(Activation, exact[i]), bound = Rounding.Activation(Activation, exact[i], Rounding.Gamma(Inner + 2) * magnitude[i]);
+                double truth = ActivationTwin.Forward(Activation, exact[i]), bound = Rounding.Activation(Activation, exact[i], bounds[i]);
                 if (Residual) (truth, bound) = (truth + _r![i], bound + Rounding.Unit * Math.Abs(truth + _r[i]) * 1.01);
                 Exactness.Within(ToString(), i, y[i], truth, bound);
             }
+        }
+
+        /// <summary>X·Wᵀ + b, and how far float32 may be from it.</summary>
+        private (double[] Y, double[] Bounds) Truth(float[] x)
+        {
+            if (Precision == Precision.Int8)
+            {
+                // The sum is exact; it is rounded, and so are the product of the scales, the product with it and the addition.
+                (double[] y, double[] size) = QuantizedTwin.Forward(x, _w!, _b!);
+                return (y, [.. size.Select(each => Rounding.Gamma(4) * each)]);
+            }
+            double[] w = Precision == Precision.BFloat16 ? [.. _w!.ToDoubles().Select(HalfWidth.Round)] : _w!.ToDoubles();
+            double[] magnitude = LinearTwin.Forward([.. x.ToDoubles().Select(Math.Abs)], [.. w.Select(Math.Abs)], [.. _b!.ToDoubles().Select(Math.Abs)]);
+            return (LinearTwin.Forward(x.ToDoubles(), w, _b!.ToDoubles()), [.. magnitude.Select(each => Rounding.Gamma(Inner + 2) * each)]);
         }
 
         private void Fill()
