@@ -2,6 +2,7 @@ using System.Globalization;
 using System.IO.Enumeration;
 using Qkv.Encoders;
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 using Qkv.Parameters;
 using Qkv.Text;
 using Qkv.Training;
@@ -9,7 +10,7 @@ using Qkv.Training;
 namespace Qkv.Bench;
 
 /// <summary>
-/// How near the machine's limit the engine comes: the multiply-add peak of one thread and of all, and the share of it that each
+/// How near the machine's limit the engine comes: the multiply-add peak of one thread and of all (and of the instructions in machine code), and the share of it that each
 /// matrix product of BERT-base, attention, whole forward passes and a training step reach. Only multiply-adds count as work (two operations
 /// each); bias, activation, residual, softmax and LayerNorm take time and count nothing. Prints TSV with a header line.
 /// </summary>
@@ -24,21 +25,23 @@ internal static unsafe class LimitBenchmark
         Console.WriteLine("case\tthreads\tmilliseconds\tgflops\tshare\ttokens_per_second");
         foreach (int threads in Threads())
         {
-            double peak = MachinePeak.Gflops(threads, 1), memory = MachinePeak.ReadGigabytes(threads, 1);
+            double memory = MachinePeak.ReadGigabytes(threads, 1);
+            var peaks = new SortedDictionary<Arithmetic, double> { [Arithmetic.Float32] = MachinePeak.Gflops(Arithmetic.Float32, threads, 1) };
             var results = new List<(Case Case, double Seconds)>();
             foreach (Case each in Cases(threads))
             {
                 if (!FileSystemName.MatchesSimpleExpression(filter, each.Name)) continue;
                 results.Add((each, Timing.Best(each.Prepare(), Budget)));
                 // Other processes may have held the first measurement down; the peak is the best that was seen.
-                peak = Math.Max(peak, MachinePeak.Gflops(threads, Budget / 10));
+                peaks[each.Arithmetic] = Math.Max(peaks.GetValueOrDefault(each.Arithmetic), MachinePeak.Gflops(each.Arithmetic, threads, Budget / 10));
             }
-            Console.WriteLine($"peak/{SimdSupport.Vectors}\t{threads}\t\t{Number(peak)}\t{Number(1)}\t");
+            foreach ((Arithmetic arithmetic, double peak) in peaks)
+                Console.WriteLine($"peak/{(arithmetic == Arithmetic.Float32 ? SimdSupport.Vectors : arithmetic)}\t{threads}\t\t{Number(peak)}\t{Number(1)}\t");
             Console.WriteLine($"memory/{Number(memory)} GB a second\t{threads}\t\t\t\t");
             foreach ((Case each, double seconds) in results)
             {
                 double gflops = each.Operations / seconds / 1e9;
-                Console.WriteLine($"{each.Name}\t{threads}\t{Number(1e3 * seconds)}\t{Number(gflops)}\t{Number(gflops / peak)}\t{(each.Tokens > 0 ? Number(each.Tokens / seconds) : "")}");
+                Console.WriteLine($"{each.Name}\t{threads}\t{Number(1e3 * seconds)}\t{Number(gflops)}\t{Number(gflops / peaks[each.Arithmetic])}\t{(each.Tokens > 0 ? Number(each.Tokens / seconds) : "")}");
             }
         }
     }
@@ -59,6 +62,32 @@ internal static unsafe class LimitBenchmark
             yield return new Case($"bert-base/float32/{sequences}x{length}", ForwardOperations(RandomEncoder.Base, sequences, length),
                 () => ForwardOf(encoder ??= RandomEncoder.Create(RandomEncoder.Base, threads), RandomEncoder.Batch(sequences, length)), sequences * length);
         yield return TrainingStep(threads);
+        if (threads > 1) yield break;
+        foreach (int inner in (int[])[256, 768])
+        {
+            if (MachineTiles.HasBFloat16) yield return Tile(Arithmetic.BFloat16, MachineTiles.BFloat16(MachineTiles.Rows), sizeof(ushort), inner);
+            if (MachineTiles.HasInt8) yield return Tile(Arithmetic.Int8, MachineTiles.Int8(MachineTiles.Rows), sizeof(byte), inner);
+        }
+    }
+
+    /// <summary>The highest register tile by itself, on zeros that stay in the nearest cache.</summary>
+    private static Case Tile(Arithmetic arithmetic, delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile, int size, int inner)
+    {
+        // Long beside the clock.
+        const int calls = 1000, columns = 32;
+        nint code = (nint)tile;
+        return new Case($"tile/{arithmetic}/{MachineTiles.Rows}x{inner}", 2.0 * calls * MachineTiles.Rows * columns * inner, () =>
+        {
+            int bytes = inner * size;
+            var memory = new AlignedBuffer((MachineTiles.Rows + columns) * bytes / sizeof(float), zeroed: true);
+            var c = new AlignedBuffer(MachineTiles.Rows * columns);
+            return () =>
+            {
+                byte* b = (byte*)memory.Pointer;
+                TileCall call = new() { A = b + columns * bytes, AStride = bytes, B = b, C = c.Pointer, CStride = columns * sizeof(float), Steps = bytes / 4, Next = b };
+                for (int i = 0; i < calls; i++) ((delegate* unmanaged[SuppressGCTransition]<TileCall*, void>)code)(&call);
+            };
+        }, Arithmetic: arithmetic);
     }
 
     /// <summary>One step of the masked language model: 32 sequences of 128 tokens through 4 layers of 256, and back, and AdamW.</summary>
@@ -109,7 +138,7 @@ internal static unsafe class LimitBenchmark
 
     private static string Number(double value) => value.ToString(value < 10 ? "F3" : "F1", CultureInfo.InvariantCulture);
 
-    private sealed record Case(string Name, double Operations, Func<Action> Prepare, int Tokens = 0);
+    private sealed record Case(string Name, double Operations, Func<Action> Prepare, int Tokens = 0, Arithmetic Arithmetic = Arithmetic.Float32);
 
     private sealed record Product(string Name, int Maps, int Inputs, int Outputs, Activation Activation = Activation.Linear, bool Residual = false);
 

@@ -1,9 +1,24 @@
 using System.Runtime.CompilerServices;
+using Qkv.Bench.Tiles;
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Bench;
 
-/// <summary>What the processor can do at the SIMD level in use: fused multiply-adds from registers, and reading memory.</summary>
+/// <summary>What is multiplied, and so which instruction's peak counts.</summary>
+internal enum Arithmetic
+{
+    /// <summary>Fused multiply-adds of float32, with vectors of the SIMD level.</summary>
+    Float32,
+
+    /// <summary><c>vdpbf16ps</c>: pairs of bfloat16.</summary>
+    BFloat16,
+
+    /// <summary><c>vpdpbusd</c>: fours of 8-bit integers.</summary>
+    Int8,
+}
+
+/// <summary>What the processor can do at the SIMD level in use: multiply-adds from registers, and reading memory.</summary>
 internal static unsafe class MachinePeak
 {
     // About 2 ms of multiply-adds: long beside starting a job, short beside the scheduler's time slice.
@@ -19,9 +34,17 @@ internal static unsafe class MachinePeak
     private const int NumbersPerPart = 1 << 18;
 
     /// <summary>Multiply-adds, counted as two operations each, in 10⁹ a second.</summary>
-    public static double Gflops(int threads, double budget)
+    public static double Gflops(Arithmetic arithmetic, int threads, double budget)
     {
-        int parts = threads == 1 ? 1 : 4 * threads, width = Math.Max(1, (int)SimdSupport.Vectors / 32);
+        int parts = threads == 1 ? 1 : 4 * threads;
+        if (arithmetic != Arithmetic.Float32)
+        {
+            nint loop = (nint)ExecutableMemory.Load(PeakLoop.Assemble(arithmetic, Accumulators), out string? refusal);
+            if (loop == 0) throw new PlatformNotSupportedException(refusal);
+            double best = Timing.Best(() => Workers.Run(new MachineLoop((delegate* unmanaged<nint, void>)loop), parts, threads), budget);
+            return 2.0 * Accumulators * (arithmetic == Arithmetic.BFloat16 ? 32 : 64) * Steps * parts / best / 1e9;
+        }
+        int width = Math.Max(1, (int)SimdSupport.Vectors / 32);
         var sums = new AlignedBuffer(parts);
         double seconds = Timing.Best(() => Workers.Run(new MultiplyAdds(sums.Pointer), parts, threads), budget);
         return 2.0 * Accumulators * width * Steps * parts / seconds / 1e9;
@@ -64,6 +87,13 @@ internal static unsafe class MachinePeak
             }
             _sums[part] = V.Sum(a + b + c + d + e + f + g + h + i + j + k + l);
         }
+    }
+
+    private readonly struct MachineLoop(delegate* unmanaged<nint, void> code) : IKernel
+    {
+        private readonly delegate* unmanaged<nint, void> _code = code;
+
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V> => _code(Steps);
     }
 
     private readonly struct Reads(float* buffer, float* sums) : IKernel
