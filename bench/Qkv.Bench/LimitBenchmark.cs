@@ -65,27 +65,26 @@ internal static unsafe class LimitBenchmark
         if (threads > 1) yield break;
         foreach (int inner in (int[])[256, 768])
         {
-            if (MachineTiles.HasBFloat16) yield return Tile(Arithmetic.BFloat16, MachineTiles.BFloat16(MachineTiles.Rows), sizeof(ushort), inner);
-            if (MachineTiles.HasInt8) yield return Tile(Arithmetic.Int8, MachineTiles.Int8(MachineTiles.Rows), sizeof(byte), inner);
+            if (MachineTiles.HasBFloat16) yield return Tile(Arithmetic.BFloat16, inner);
+            if (MachineTiles.HasInt8) yield return Tile(Arithmetic.Int8, inner);
         }
     }
 
     /// <summary>The highest register tile by itself, on zeros that stay in the nearest cache.</summary>
-    private static Case Tile(Arithmetic arithmetic, delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile, int size, int inner)
+    private static Case Tile(Arithmetic arithmetic, int inner)
     {
         // Long beside the clock.
-        const int calls = 1000, columns = 32;
-        nint code = (nint)tile;
-        return new Case($"tile/{arithmetic}/{MachineTiles.Rows}x{inner}", 2.0 * calls * MachineTiles.Rows * columns * inner, () =>
+        const int calls = 1000, columns = 32, rows = MachineTiles.Rows;
+        return new Case($"tile/{arithmetic}/{rows}x{inner}", 2.0 * calls * rows * columns * inner, () =>
         {
-            int bytes = inner * size;
-            var memory = new AlignedBuffer((MachineTiles.Rows + columns) * bytes / sizeof(float), zeroed: true);
-            var c = new AlignedBuffer(MachineTiles.Rows * columns);
+            bool half = arithmetic == Arithmetic.BFloat16;
+            delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile = half ? MachineTiles.BFloat16(rows) : MachineTiles.Int8(rows);
+            int bytes = inner * (half ? sizeof(ushort) : sizeof(byte));
+            AlignedBuffer a = new(rows * bytes / sizeof(float), zeroed: true), b = new(columns * bytes / sizeof(float), zeroed: true), c = new(rows * columns);
             return () =>
             {
-                byte* b = (byte*)memory.Pointer;
-                TileCall call = new() { A = b + columns * bytes, AStride = bytes, B = b, C = c.Pointer, CStride = columns * sizeof(float), Steps = bytes / 4, Next = b };
-                for (int i = 0; i < calls; i++) ((delegate* unmanaged[SuppressGCTransition]<TileCall*, void>)code)(&call);
+                TileCall call = new() { A = (byte*)a.Pointer, AStride = bytes, B = (byte*)b.Pointer, C = c.Pointer, CStride = columns * sizeof(float), Steps = bytes / 4, Next = (byte*)b.Pointer };
+                for (int i = 0; i < calls; i++) tile(&call);
             };
         }, Arithmetic: arithmetic);
     }

@@ -39,10 +39,10 @@ internal static unsafe class MachinePeak
         int parts = threads == 1 ? 1 : 4 * threads;
         if (arithmetic != Arithmetic.Float32)
         {
-            nint loop = (nint)ExecutableMemory.Load(PeakLoop.Assemble(arithmetic, Accumulators), out string? refusal);
+            nint loop = (nint)ExecutableMemory.Load(PeakLoop.Assemble(arithmetic), out string? refusal);
             if (loop == 0) throw new PlatformNotSupportedException(refusal);
             double best = Timing.Best(() => Workers.Run(new MachineLoop((delegate* unmanaged<nint, void>)loop), parts, threads), budget);
-            return 2.0 * Accumulators * (arithmetic == Arithmetic.BFloat16 ? 32 : 64) * Steps * parts / best / 1e9;
+            return 2.0 * PeakLoop.Accumulators * (arithmetic == Arithmetic.BFloat16 ? 32 : 64) * Steps * parts / best / 1e9;
         }
         int width = Math.Max(1, (int)SimdSupport.Vectors / 32);
         var sums = new AlignedBuffer(parts);

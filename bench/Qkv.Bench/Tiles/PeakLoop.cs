@@ -6,22 +6,27 @@ namespace Qkv.Bench.Tiles;
 /// <summary>A loop of nothing but one instruction, as a function of the number of steps.</summary>
 internal static class PeakLoop
 {
-    /// <summary>As many independent instructions a step as there are <paramref name="accumulators"/>, all from registers that every caller gives away.</summary>
-    public static byte[] Assemble(Arithmetic arithmetic, int accumulators)
+    /// <summary>Independent instructions a step: more than the twelve that two pipes of latency six keep in flight.</summary>
+    public const int Accumulators = 16;
+
+    public static byte[] Assemble(Arithmetic arithmetic)
     {
         var code = new Assembler(64);
         AssemblerRegister64 steps = OperatingSystem.IsWindows() ? rcx : rdi;
         Label step = code.CreateLabel();
-        for (Register register = Register.ZMM16; register <= Register.ZMM31; register++) code.vpxord(new(register), new AssemblerRegisterZMM(register), new AssemblerRegisterZMM(register));
+        // All of these registers a caller gives away, here as on Windows.
+        AssemblerRegisterZMM a = zmm0, b = zmm1;
+        AssemblerRegisterZMM[] sums = [.. Enumerable.Range(0, Accumulators).Select(i => new AssemblerRegisterZMM(Register.ZMM16 + i))];
+        foreach (AssemblerRegisterZMM zeroed in (AssemblerRegisterZMM[])[a, b, .. sums]) code.vpxord(zeroed, zeroed, zeroed);
         code.Label(ref step);
-        for (int i = 0; i < accumulators; i++)
+        foreach (AssemblerRegisterZMM sum in sums)
         {
-            AssemblerRegisterZMM sum = new(Register.ZMM16 + i);
-            if (arithmetic == Arithmetic.BFloat16) code.vdpbf16ps(sum, zmm30, zmm31);
-            else code.vpdpbusd(sum, zmm30, zmm31);
+            if (arithmetic == Arithmetic.BFloat16) code.vdpbf16ps(sum, a, b);
+            else code.vpdpbusd(sum, a, b);
         }
         code.dec(steps);
         code.jnz(step);
+        code.vzeroupper();
         code.ret();
         using var bytes = new MemoryStream();
         code.Assemble(new StreamCodeWriter(bytes), 0);
