@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using CsCheck;
+using Qkv.Kernels;
 using Qkv.Kernels.MachineCode;
 using Qkv.Tests.Reference;
 
@@ -54,9 +55,89 @@ public unsafe class MachineTilesTests : IDisposable
         s_shapes.Repeatable().Sample(shape => CheckInt8(shape), iter: Effort.Iterations(20_000), threads: 1);
     }
 
+    [Fact]
+    public void A_row_has_the_same_bits_in_a_tile_of_any_height()
+    {
+        Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
+        Gen.Select(s_shapes, Gen.Int[1, MachineTiles.Rows]).Repeatable().Sample((shape, rows) =>
+        {
+            (ushort[] a, ushort[] b, float[] c) = shape.ForBFloat16();
+            (byte[] a8, sbyte[] b8, int[] c8) = shape.ForInt8();
+            float[] all = Call<ushort, ushort, float>(MachineTiles.BFloat16(shape.Rows), shape, a, b, c);
+            int[] all8 = Call<byte, sbyte, int>(MachineTiles.Int8(shape.Rows), shape, a8, b8, c8);
+            // The last rows, so that each has another place in its tile.
+            Shape part = shape with { Rows = Math.Min(rows, shape.Rows) };
+            int before = shape.Rows - part.Rows;
+            Bits.Equal(all.AsSpan(before * Columns), Call<ushort, ushort, float>(MachineTiles.BFloat16(part.Rows), part, a[(before * 2 * shape.Steps)..], b, c[(before * Columns)..]));
+            Assert.Equal(all8[(before * Columns)..], Call<byte, sbyte, int>(MachineTiles.Int8(part.Rows), part, a8[(before * 4 * shape.Steps)..], b8, c8[(before * Columns)..]));
+        }, iter: Effort.Iterations(5_000), threads: 1);
+    }
+
+    [Fact]
+    public void Many_threads_and_collections_change_nothing()
+    {
+        Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
+        const int threads = 8;
+        int calls = Effort.Iterations(400), atWork = threads;
+        var failures = new string?[threads];
+        Thread[] team = [.. Enumerable.Range(0, threads).Select(number => new Thread(() =>
+        {
+            failures[number] = Repeat(new Shape(MachineTiles.Rows - number % 4, 384, number % 2 == 0, Numbers.Usual, 0, number), calls);
+            Interlocked.Decrement(ref atWork);
+        }))];
+        Array.ForEach(team, thread => thread.Start());
+        while (Volatile.Read(ref atWork) > 0) GC.Collect();
+        Array.ForEach(team, thread => thread.Join());
+        Assert.All(failures, Assert.Null);
+    }
+
+    [Fact]
+    public void A_height_that_no_tile_has_is_refused()
+    {
+        Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
+        Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.BFloat16(0));
+        Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.Int8(MachineTiles.Rows + 1));
+    }
+
+    [Fact]
+    public void Tiles_are_there_exactly_where_the_level_asks_for_them_and_the_system_gives_them()
+    {
+        Assert.Equal(SimdSupport.Level >= SimdLevel.Avx512Vnni, MachineTiles.HasInt8 || MachineTiles.Refusal != null);
+        Assert.Equal(MachineTiles.HasInt8 && SimdSupport.Level >= SimdLevel.Avx512Bf16, MachineTiles.HasBFloat16);
+        if (!MachineTiles.HasInt8) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.Int8(1));
+        if (!MachineTiles.HasBFloat16) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.BFloat16(1));
+    }
+
+    [Fact]
+    public void Memory_that_the_system_does_not_give_is_a_reason_and_no_exception()
+    {
+        Assert.True(ExecutableMemory.Load([], out string? refusal) == null);
+        Assert.Contains("refused executable memory (", refusal);
+    }
+
+    /// <summary>A description of the first call whose sums differ from the first's, between allocations.</summary>
+    private static string? Repeat(Shape shape, int calls)
+    {
+        (ushort[] a, ushort[] b, float[] c) = shape.ForBFloat16();
+        float[]? first = null;
+        for (int call = 0; call < calls; call++)
+        {
+            float[] y = [.. c];
+            fixed (ushort* pa = a, pb = b)
+            fixed (float* py = y)
+            {
+                TileCall tile = new() { A = (byte*)pa, AStride = 4 * shape.Steps, B = (byte*)pb, C = py, CStride = 4 * Columns, Steps = shape.Steps, Add = shape.Add ? 1 : 0, Next = (byte*)pb };
+                MachineTiles.BFloat16(shape.Rows)(&tile);
+            }
+            first ??= y;
+            if (!y.AsSpan().SequenceEqual(first)) return $"Call {call} of {shape} gave other numbers.";
+        }
+        return null;
+    }
+
     private void CheckBFloat16(Shape shape)
     {
-        (ushort[] a, ushort[] b, float[] c) = (shape.BFloat16(shape.Rows * 2 * shape.Steps), shape.BFloat16(Columns * 2 * shape.Steps), shape.Float32(shape.Rows * Columns));
+        (ushort[] a, ushort[] b, float[] c) = shape.ForBFloat16();
         float[] y = Call<ushort, ushort, float>(MachineTiles.BFloat16(shape.Rows), shape, a, b, c);
         for (int row = 0; row < shape.Rows; row++)
             for (int column = 0; column < Columns; column++)
@@ -75,7 +156,7 @@ public unsafe class MachineTilesTests : IDisposable
 
     private void CheckInt8(Shape shape)
     {
-        (byte[] a, sbyte[] b, int[] c) = (shape.UInt8(shape.Rows * 4 * shape.Steps), shape.Int8(Columns * 4 * shape.Steps), shape.Int32(shape.Rows * Columns));
+        (byte[] a, sbyte[] b, int[] c) = shape.ForInt8();
         int[] y = Call<byte, sbyte, int>(MachineTiles.Int8(shape.Rows), shape, a, b, c);
         for (int row = 0; row < shape.Rows; row++)
             for (int column = 0; column < Columns; column++)
@@ -132,21 +213,26 @@ public unsafe class MachineTilesTests : IDisposable
     {
         private readonly Random _random = new(Seed);
 
-        public ushort[] BFloat16(int count) => Draw(count, () => Bits() switch
-        {
-            true => (ushort)_random.Next(1 << 16),
-            // Signs and digits of any kind; exponents around 0, or such that products are around 2⁻¹²⁶.
-            false => (ushort)(_random.Next(1 << 16) & 0x807f | (Numbers == Numbers.Extreme ? _random.Next(60, 68) : _random.Next(120, 132)) << 7),
-        });
+        public (ushort[] A, ushort[] B, float[] C) ForBFloat16() => (Draw(Rows * 2 * Steps, BFloat16), Draw(Columns * 2 * Steps, BFloat16), Draw(Rows * Columns, Float32));
 
-        public float[] Float32(int count) => Draw(count, () => BitConverter.Int32BitsToSingle(Bits() ? _random.Next(int.MinValue, int.MaxValue)
-            : _random.Next(int.MinValue, int.MaxValue) & ~0x7f800000 | (Numbers == Numbers.Extreme ? _random.Next(0, 12) : _random.Next(120, 132)) << 23));
+        public (byte[] A, sbyte[] B, int[] C) ForInt8() => (Draw(Rows * 4 * Steps, UInt8), Draw(Columns * 4 * Steps, Int8), Draw(Rows * Columns, Int32));
 
-        public byte[] UInt8(int count) => Draw(count, () => (byte)(Numbers == Numbers.Extreme ? 255 : _random.Next(256)));
+        // Where it is not any bits: any sign and digits, and exponents around 0, or such that products are around 2⁻¹²⁶.
+        private ushort BFloat16() => (ushort)(AnyBits() ? _random.Next(1 << 16)
+            : _random.Next(1 << 16) & 0x807f | (Numbers == Numbers.Extreme ? _random.Next(60, 68) : _random.Next(120, 132)) << 7);
 
-        public sbyte[] Int8(int count) => Draw(count, () => (sbyte)(Numbers == Numbers.Extreme ? (Seed & 1) * 255 - 128 : _random.Next(-128, 128)));
+        private float Float32() => BitConverter.Int32BitsToSingle(AnyBits() ? Any()
+            : Any() & ~0x7f800000 | (Numbers == Numbers.Extreme ? _random.Next(0, 12) : _random.Next(120, 132)) << 23);
 
-        public int[] Int32(int count) => Draw(count, () => Numbers == Numbers.Usual ? _random.Next(-1000, 1000) : _random.Next(int.MinValue, int.MaxValue));
+        private byte UInt8() => (byte)(Numbers == Numbers.Extreme ? 255 : _random.Next(256));
+
+        private sbyte Int8() => (sbyte)(Numbers == Numbers.Extreme ? (Seed & 1) * 255 - 128 : _random.Next(-128, 128));
+
+        private int Int32() => Numbers == Numbers.Usual ? _random.Next(-1000, 1000) : Any();
+
+        private int Any() => _random.Next(int.MinValue, int.MaxValue);
+
+        private bool AnyBits() => Numbers == Numbers.Any || Numbers == Numbers.Mixed && _random.Next(8) == 0;
 
         private static T[] Draw<T>(int count, Func<T> number)
         {
@@ -154,7 +240,5 @@ public unsafe class MachineTilesTests : IDisposable
             for (int i = 0; i < count; i++) numbers[i] = number();
             return numbers;
         }
-
-        private bool Bits() => Numbers == Numbers.Any || Numbers == Numbers.Mixed && _random.Next(8) == 0;
     }
 }
