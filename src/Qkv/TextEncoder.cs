@@ -68,8 +68,9 @@ public sealed unsafe partial class TextEncoder
         Precision precision = options?.Precision ?? Precision.Float32;
         if (!Enum.IsDefined(precision)) throw new ArgumentException($"Precision must be Float32, BFloat16 or Int8, but is {precision}.", nameof(options));
         if (!System.IO.Directory.Exists(directory)) throw new DirectoryNotFoundException($"There is no directory '{directory}'.");
+        Task<Tokenizer?> reading = Task.Run(() => Tokenizer.Exists(directory) ? Tokenizer.Load(directory) : null);
         Model model = Model.Load(directory, threads, precision);
-        Tokenizer? tokenizer = Tokenizer.Exists(directory) ? Tokenizer.Load(directory) : null;
+        Tokenizer? tokenizer = reading.GetAwaiter().GetResult();
         if (tokenizer != null && tokenizer.Vocabulary.Count > model.Config.VocabularySize)
             throw new InvalidDataException(
                 $"{directory}: the tokenizer has {tokenizer.Vocabulary.Count:N0} entries, but the model only {model.Config.VocabularySize:N0}; they do not belong together.");

@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Qkv.Kernels;
 using Qkv.Parameters;
 
@@ -64,6 +65,8 @@ internal sealed class Model
 /// </summary>
 internal sealed class ModelReader(ParameterSet parameters, Precision precision = Precision.Float32, LayerMaps quantized = LayerMaps.All, bool train = false)
 {
+    private static readonly ParallelOptions s_packing = new() { MaxDegreeOfParallelism = Workers.Limit };
+
     private readonly EncoderConfig _config = parameters.Config;
     private readonly Dictionary<string, Parameter> _learned = [];
 
@@ -135,16 +138,25 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
         ParameterInfo first = parameters.Require(names[0]);
         int columns = (int)first.Shape[0], inner = (int)first.Shape[1];
         var matrix = new PackedMatrix(names.Length, columns, inner, held);
-        // A panel at a time: what is held twice is one panel.
-        var rows = new float[MatMulTile.PanelWidth * inner];
-        for (int map = 0; map < names.Length; map++)
-            for (int panel = 0; panel < matrix.PanelsPerMap; panel++)
+        if (train)
+            foreach (string name in names) Learn(name);
+        // A panel at a time, on every processor: what is held twice is a panel each.
+        int panels = matrix.PanelsPerMap;
+        try
+        {
+            Parallel.For(0, names.Length * panels, s_packing, () => new float[MatMulTile.PanelWidth * inner], (i, _, rows) =>
             {
-                int start = panel * MatMulTile.PanelWidth;
+                int panel = i % panels, start = panel * MatMulTile.PanelWidth;
                 Span<float> part = rows.AsSpan(0, Math.Min(MatMulTile.PanelWidth, columns - start) * inner);
-                Read(names[map], (long)start * inner, part);
-                matrix.SetPanel(map, panel, part);
-            }
+                Read(names[i / panels], (long)start * inner, part);
+                matrix.SetPanel(i / panels, panel, part);
+                return rows;
+            }, _ => { });
+        }
+        catch (AggregateException several)
+        {
+            ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
+        }
         Size += matrix.Size;
         return matrix;
     }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Qkv.Kernels.MachineCode;
@@ -120,6 +121,7 @@ internal sealed unsafe class PackedMatrix
     public ReadOnlySpan<float> Bias(int map) => _bias.Span.Slice(map * PanelsPerMap * MatMulTile.PanelWidth, Columns);
 
     /// <summary>Transposes rows (count ≤ 32, inner), <paramref name="stride"/> apart, into a panel (inner, 32), with zeros beside the last row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pack(float* rows, nint stride, int count, int inner, float* panel)
     {
         const int width = MatMulTile.PanelWidth;
@@ -145,6 +147,7 @@ internal sealed unsafe class PackedMatrix
     }
 
     /// <summary>(8, 8) → (8, 8) across: pairs, then fours, then eights change places.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Transpose8(float* source, nint stride, float* panel)
     {
         Vector256<float> a = Vector256.Load(source), b = Vector256.Load(source + stride), c = Vector256.Load(source + 2 * stride), d = Vector256.Load(source + 3 * stride);
@@ -169,6 +172,7 @@ internal sealed unsafe class PackedMatrix
     }
 
     /// <summary>The same with every number rounded to bfloat16: in pairs of inputs for the machine tiles, in the order of <see cref="BFloat16Panel"/> otherwise.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackBFloat16(float* rows, int count, int inner, ushort* panel)
     {
         const int width = MatMulTile.PanelWidth;
@@ -184,6 +188,7 @@ internal sealed unsafe class PackedMatrix
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static nint BFloat16Place(int input, int column)
     {
         const int width = MatMulTile.PanelWidth;

@@ -4,13 +4,14 @@ namespace Qkv.Text;
 
 /// <summary>
 /// BERT's text normalizer as a table: for nearly every character of the basic plane what comes out does not depend on its
-/// neighbours, so <see cref="NormalizerStages"/> is asked once per character and the answer kept. Immutable and shared.
+/// neighbours, so <see cref="NormalizerStages"/> is asked once per character, when it first comes, and the answer kept. Shared; every thread that
+/// asks writes the same answer.
 /// </summary>
 internal sealed class BertNormalizer
 {
-    // A table entry: the kind in the high half, in the low half the one resulting character or the index of an expansion.
+    // A table entry: the kind in the high half, in the low half the one resulting character.
     private const uint
-        Keep = 0 << 16, Drop = 1 << 16, Isolate = 2 << 16, Expand = 3 << 16, Surrogate = 4 << 16, Context = 5 << 16;
+        Unasked = 0 << 16, Keep = 1 << 16, Drop = 2 << 16, Isolate = 3 << 16, Expand = 4 << 16, Surrogate = 5 << 16, Context = 6 << 16;
 
     // The longest result of one character: four decomposed code points, or a Chinese one beyond the basic plane in spaces.
     private const int LongestExpansion = 8;
@@ -19,23 +20,14 @@ internal sealed class BertNormalizer
     private static readonly Dictionary<NormalizerOptions, BertNormalizer> s_shared = [];
 
     private readonly uint[] _table = new uint[char.MaxValue + 1];
-    private readonly List<string> _expansions = [];
+    private readonly string[] _expansions = new string[char.MaxValue + 1]; // of the characters that expand
 
-    private BertNormalizer(NormalizerOptions options)
-    {
-        Options = options;
-        Span<char> one = stackalloc char[1];
-        for (int c = 0; c <= char.MaxValue; c++)
-        {
-            one[0] = (char)c;
-            _table[c] = char.IsSurrogate((char)c) ? Surrogate : Classify(NormalizerStages.Run(one, options));
-        }
-    }
+    private BertNormalizer(NormalizerOptions options) => Options = options;
 
     /// <summary>The switches this normalizer was built for.</summary>
     public NormalizerOptions Options { get; }
 
-    /// <summary>The normalizer for these switches; built once, as the table takes some milliseconds.</summary>
+    /// <summary>The normalizer for these switches, one for all who ask.</summary>
     public static BertNormalizer For(NormalizerOptions options)
     {
         options = options with { StripAccents = options.StripsAccents };
@@ -65,6 +57,10 @@ internal sealed class BertNormalizer
                 n = result.Reserve(to.Length, out to, out sources);
             }
             uint entry = _table[text[i]];
+            if (entry == Unasked)
+            {
+                entry = Ask(text[i]);
+            }
             int first = n, source = origin + i;
             switch (entry >> 16)
             {
@@ -85,7 +81,7 @@ internal sealed class BertNormalizer
                 case Drop >> 16:
                     continue;
                 case Expand >> 16:
-                    string expansion = _expansions[(int)(entry & 0xFFFF)];
+                    string expansion = _expansions[text[i]];
                     expansion.CopyTo(to.AsSpan(n));
                     n += expansion.Length;
                     break;
@@ -144,7 +140,15 @@ internal sealed class BertNormalizer
         result.Advance(n);
     }
 
-    private uint Classify(List<AlignedCode> codes)
+    private uint Ask(char c)
+    {
+        uint entry = char.IsSurrogate(c) ? Surrogate : Classify(c, NormalizerStages.Run([c], Options));
+        // After the expansion, which whoever sees the entry will read.
+        Volatile.Write(ref _table[c], entry);
+        return entry;
+    }
+
+    private uint Classify(char character, List<AlignedCode> codes)
     {
         foreach (AlignedCode c in codes)
         {
@@ -153,26 +157,21 @@ internal sealed class BertNormalizer
                 return Context;
             }
         }
-        return codes switch
+        switch (codes)
         {
-            [] => Drop,
-            [var c] when c.Code <= char.MaxValue => Keep | (uint)c.Code,
-            [{ Code: ' ' }, var c, { Code: ' ' }] when c.Code <= char.MaxValue => Isolate | (uint)c.Code,
-            _ => Expand | (uint)Remember(codes),
-        };
-    }
-
-    /// <summary>A mark that survives may be sorted among its neighbours; only decomposition sorts.</summary>
-    private bool NeedsContext(int code) => Options.StripsAccents && UnicodeData.CombiningClass(code) != 0;
-
-    private int Remember(List<AlignedCode> codes)
-    {
+            case []: return Drop;
+            case [var c] when c.Code <= char.MaxValue: return Keep | (uint)c.Code;
+            case [{ Code: ' ' }, var c, { Code: ' ' }] when c.Code <= char.MaxValue: return Isolate | (uint)c.Code;
+        }
         var text = new StringBuilder();
         foreach (AlignedCode c in codes)
         {
             text.Append(new Rune(c.Code).ToString());
         }
-        _expansions.Add(text.ToString());
-        return _expansions.Count - 1;
+        _expansions[character] = text.ToString();
+        return Expand;
     }
+
+    /// <summary>A mark that survives may be sorted among its neighbours; only decomposition sorts.</summary>
+    private bool NeedsContext(int code) => Options.StripsAccents && UnicodeData.CombiningClass(code) != 0;
 }

@@ -69,6 +69,15 @@ internal static partial class UnicodeData
     /// <summary>ASCII punctuation and symbols, and the categories P*.</summary>
     public static bool IsPunctuation(int code) => InRanges(s_punctuation, code);
 
+    /// <summary>The punctuation of the basic plane, marked in a table of its characters.</summary>
+    public static void MarkPunctuation<T>(T[] table, T mark)
+    {
+        for (int i = 0; i < s_punctuation.Length && s_punctuation[i] < table.Length; i += 2)
+        {
+            table.AsSpan(s_punctuation[i]..Math.Min(s_punctuation[i + 1] + 1, table.Length)).Fill(mark);
+        }
+    }
+
     /// <summary>The property White_Space.</summary>
     public static bool IsWhiteSpace(int code) => code <= char.MaxValue && char.IsWhiteSpace((char)code);
 

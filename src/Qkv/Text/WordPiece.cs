@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text;
 
 namespace Qkv.Text;
@@ -139,16 +140,19 @@ internal sealed class WordPiece
         return count;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static Split[] SplitTable()
     {
         var table = new Split[char.MaxValue + 1];
+        UnicodeData.MarkPunctuation(table, Split.Punctuation);
         for (int c = 0; c <= char.MaxValue; c++)
         {
-            table[c] = char.IsSurrogate((char)c) ? Split.Surrogate
-                : UnicodeData.IsWhiteSpace(c) ? Split.WhiteSpace
-                : UnicodeData.IsPunctuation(c) ? Split.Punctuation
-                : Split.None;
+            if (char.IsWhiteSpace((char)c))
+            {
+                table[c] = Split.WhiteSpace;
+            }
         }
+        table.AsSpan(0xD800..0xE000).Fill(Split.Surrogate);
         return table;
     }
 }
