@@ -50,17 +50,26 @@ internal static unsafe class LimitBenchmark
 
     private static IEnumerable<Case> Cases(int threads)
     {
+        // What C# multiplies by itself is float32 whatever the parameters are.
+        Arithmetic[] arithmetics = [Arithmetic.Float32, .. MachineTiles.HasBFloat16 ? [Arithmetic.BFloat16] : (Arithmetic[])[], .. MachineTiles.HasInt8 ? [Arithmetic.Int8] : (Arithmetic[])[]];
         foreach (Product product in (Product[])[new("qkv", 3, 768, 768), new("projection", 1, 768, 768, Residual: true),
             new("intermediate", 1, 768, 3072, Activation.Gelu), new("output", 1, 3072, 768, Residual: true)])
-            foreach (int rows in s_rows)
-                yield return new Case($"matmul/{product.Name}/{product.Inputs}x{product.Maps * product.Outputs}/{rows}",
-                    2.0 * rows * product.Inputs * product.Maps * product.Outputs, () => MatMulOf(product, rows, threads));
+            foreach (Arithmetic arithmetic in arithmetics)
+                foreach (int rows in s_rows)
+                    yield return new Case($"matmul{(arithmetic == Arithmetic.Float32 ? "" : "-" + arithmetic.ToString().ToLowerInvariant())}/{product.Name}/{product.Inputs}x{product.Maps * product.Outputs}/{rows}",
+                        2.0 * rows * product.Inputs * product.Maps * product.Outputs, () => MatMulOf(product, rows, threads, PrecisionOf(arithmetic)), Arithmetic: arithmetic);
         foreach (int length in (int[])[128, 512, 2048])
-            yield return new Case($"attention/12x64/{length}", 4.0 * 768 * length * length, () => new AttentionInputs(length, threads).Flash);
-        Encoder? encoder = null;
-        foreach ((int sequences, int length) in ((int, int)[])[(1, 128), (8, 128), (1, 512)])
-            yield return new Case($"bert-base/float32/{sequences}x{length}", ForwardOperations(RandomEncoder.Base, sequences, length),
-                () => ForwardOf(encoder ??= RandomEncoder.Create(RandomEncoder.Base, threads), RandomEncoder.Batch(sequences, length)), sequences * length);
+            foreach (Arithmetic arithmetic in arithmetics)
+                if (arithmetic != Arithmetic.Int8)
+                    yield return new Case($"attention{(arithmetic == Arithmetic.Float32 ? "" : "-bfloat16")}/12x64/{length}", 4.0 * 768 * length * length, () => new AttentionInputs(length, threads, arithmetic == Arithmetic.BFloat16).Flash, Arithmetic: arithmetic);
+        foreach (Arithmetic arithmetic in arithmetics)
+        {
+            Precision precision = PrecisionOf(arithmetic);
+            Encoder? encoder = null;
+            foreach ((int sequences, int length) in ((int, int)[])[(1, 128), (8, 128), (1, 512)])
+                yield return new Case($"bert-base/{precision.ToString().ToLowerInvariant()}/{sequences}x{length}", ForwardOperations(RandomEncoder.Base, sequences, length),
+                    () => ForwardOf(encoder ??= RandomEncoder.Create(RandomEncoder.Base, threads, precision), RandomEncoder.Batch(sequences, length)), sequences * length, arithmetic);
+        }
         yield return TrainingStep(threads);
         if (threads > 1) yield break;
         foreach (int inner in (int[])[256, 768])
@@ -69,6 +78,8 @@ internal static unsafe class LimitBenchmark
             if (MachineTiles.HasInt8) yield return Tile(Arithmetic.Int8, inner);
         }
     }
+
+    private static Precision PrecisionOf(Arithmetic arithmetic) => Enum.Parse<Precision>(arithmetic.ToString());
 
     /// <summary>The highest register tile by itself, on zeros that stay in the nearest cache.</summary>
     private static Case Tile(Arithmetic arithmetic, int inner)
@@ -116,9 +127,9 @@ internal static unsafe class LimitBenchmark
         }, sequences * length);
     }
 
-    private static Action MatMulOf(Product product, int rows, int threads)
+    private static Action MatMulOf(Product product, int rows, int threads, Precision precision)
     {
-        Linear map = RandomEncoder.Map(product.Maps, product.Inputs, product.Outputs);
+        Linear map = RandomEncoder.Map(product.Maps, product.Inputs, product.Outputs, precision);
         AlignedBuffer x = RandomEncoder.Rows(rows, product.Inputs), residual = RandomEncoder.Rows(rows, map.Outputs), y = new((long)rows * map.Outputs);
         return () => map.Forward(x.Pointer, rows, y.Pointer, threads, product.Activation, product.Residual ? residual.Pointer : null);
     }

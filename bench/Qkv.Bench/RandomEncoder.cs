@@ -34,15 +34,15 @@ internal static class RandomEncoder
     };
 
     /// <summary>Its layers' parameters lie apart in memory, as those of a real one do.</summary>
-    public static Encoder Create(EncoderConfig config, int threads)
+    public static Encoder Create(EncoderConfig config, int threads, Precision precision = Precision.Float32)
     {
         int features = config.HiddenSize, intermediate = config.IntermediateSize;
         float[] ones = [.. Enumerable.Repeat(1f, features)], zeros = new float[features];
         var norm = new Normalization(ones, zeros, config.LayerNormEpsilon);
         var layers = new EncoderLayer[config.Layers];
         for (int i = 0; i < layers.Length; i++)
-            layers[i] = new EncoderLayer(new SelfAttention(Map(3, features, features), config.Heads), Map(1, features, features), norm,
-                new FeedForward(Map(1, features, intermediate), Map(1, intermediate, features), ActivationFunctions.Parse(config.Activation)), norm);
+            layers[i] = new EncoderLayer(new SelfAttention(Map(3, features, features, precision), config.Heads), Map(1, features, features, precision), norm,
+                new FeedForward(Map(1, features, intermediate, precision), Map(1, intermediate, features, precision), ActivationFunctions.Parse(config.Activation)), norm);
         var embedding = new TokenEmbedding(Table(config.VocabularySize, features), Table(config.MaxPositions, features), Table(config.TypeVocabularySize, features), norm);
         return new Encoder(config, embedding, layers, threads);
     }
@@ -75,9 +75,9 @@ internal static class RandomEncoder
     }
 
     /// <summary>A linear map, or several joined, of parameters as BERT initialises them (near enough: uniform, not normal).</summary>
-    public static Linear Map(int maps, int inputs, int outputs)
+    public static Linear Map(int maps, int inputs, int outputs, Precision precision = Precision.Float32)
     {
-        var matrix = new PackedMatrix(maps, outputs, inputs);
+        var matrix = new PackedMatrix(maps, outputs, inputs, precision);
         float[] w = Numbers(inputs * outputs, 0.035f), bias = Numbers(outputs, 0.035f);
         for (int map = 0; map < maps; map++) matrix.Set(map, w, bias);
         return new Linear(matrix);

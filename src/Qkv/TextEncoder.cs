@@ -50,6 +50,9 @@ public sealed unsafe partial class TextEncoder
 
     internal Model Model => _model;
 
+    /// <summary>The same with other parameters.</summary>
+    internal TextEncoder With(Model model) => new(Directory, model, _tokenizer, _recipe);
+
     internal EmbeddingRecipe Recipe => _recipe;
 
     /// <summary>Loads a Hugging Face directory: <c>config.json</c>, parameters, and the tokenizer where there is one.</summary>
@@ -63,7 +66,7 @@ public sealed unsafe partial class TextEncoder
         int threads = options?.Threads ?? Workers.Limit;
         if (threads < 1) throw new ArgumentException($"Threads must be at least 1, but is {threads}.", nameof(options));
         Precision precision = options?.Precision ?? Precision.Float32;
-        if (!Enum.IsDefined(precision)) throw new ArgumentException($"Precision must be {string.Join(" or ", Enum.GetNames<Precision>())}, but is {precision}.", nameof(options));
+        if (!Enum.IsDefined(precision)) throw new ArgumentException($"Precision must be Float32, BFloat16 or Int8, but is {precision}.", nameof(options));
         if (!System.IO.Directory.Exists(directory)) throw new DirectoryNotFoundException($"There is no directory '{directory}'.");
         Model model = Model.Load(directory, threads, precision);
         Tokenizer? tokenizer = Tokenizer.Exists(directory) ? Tokenizer.Load(directory) : null;

@@ -23,8 +23,8 @@ internal static class Facts
     // A person reads this many names of a list; JSON has all.
     private const int MostNames = 6;
 
-    public static IReadOnlyList<Fact> Of(string name, TextEncoder encoder, SelfCheck check) =>
-        [.. OfModel(name, encoder), .. OfText(encoder), .. OfMachine(encoder), .. OfCheck(check)];
+    public static IReadOnlyList<Fact> Of(string name, TextEncoder encoder, SelfCheck check, PrecisionCheck? precision) =>
+        [.. OfModel(name, encoder), .. OfText(encoder), .. OfMachine(encoder), .. OfPrecision(precision), .. OfCheck(check)];
 
     public static void Write(Utf8JsonWriter json, IReadOnlyList<Fact> facts)
     {
@@ -118,16 +118,35 @@ internal static class Facts
         yield return new(group, "threads_of_machine", Workers.Limit);
     }
 
+    private static IEnumerable<Fact> OfPrecision(PrecisionCheck? check)
+    {
+        if (check == null) yield break;
+        const string group = "beside-float32";
+        yield return new(group, "texts", check.Texts);
+        yield return Cosine("mean_cosine", check.MeanCosine);
+        yield return new(group, "same_nearest_neighbour", Number(check.SameNearest), check.SameNearest.ToString("P1", CultureInfo.InvariantCulture));
+        yield return Cosine("worst_cosine", check.Worst.Cosine);
+        yield return new(group, "worst_text", check.Worst.Text);
+        yield return Cosine("worst_token_cosine", check.WorstToken.Cosine);
+        yield return new(group, "worst_token", check.WorstToken.Token);
+        yield return new(group, "worst_token_text", check.WorstToken.Text);
+        foreach ((LayerMaps kind, double cosine) in check.Kinds.OrderBy(kind => kind.Cosine))
+            yield return Cosine("only_" + JsonNamingPolicy.SnakeCaseLower.ConvertName(kind.ToString()), cosine);
+
+        static Fact Cosine(string name, double cosine) => new(group, name, Number(cosine), cosine.ToString("F6", CultureInfo.InvariantCulture));
+    }
+
     private static IEnumerable<Fact> OfCheck(SelfCheck check)
     {
         const string group = "self-check";
         string difference = check.LargestDifference.ToString("0.0e+0", CultureInfo.InvariantCulture);
-        // JSON knows no NaN.
-        object? number = float.IsFinite(check.LargestDifference) ? check.LargestDifference : null;
-        yield return new(group, "reference_and_flash_differ_by", number, $"{difference} (at most {SelfCheck.Tolerance.ToString("0e+0", CultureInfo.InvariantCulture)})");
+        yield return new(group, "reference_and_flash_differ_by", Number(check.LargestDifference), $"{difference} (at most {SelfCheck.Tolerance.ToString("0e+0", CultureInfo.InvariantCulture)})");
         yield return new(group, "two_runs_same_bits", check.SameBits);
         yield return new(group, "passed", check.Passed);
     }
+
+    // JSON knows no NaN.
+    private static object? Number(double number) => double.IsFinite(number) ? (float)number : null;
 
     private static string Megabytes(long bytes) => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e6:N1} MB");
 

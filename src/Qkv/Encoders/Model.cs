@@ -44,13 +44,14 @@ internal sealed class Model
     /// <param name="directory">A Hugging Face directory.</param>
     /// <param name="threads">Threads of the team that a forward pass may use.</param>
     /// <param name="precision">How linear maps are held.</param>
+    /// <param name="quantized">The maps of the layers that are held as int8 where that is the precision; the others are float32.</param>
     /// <exception cref="InvalidDataException">A file is damaged or asks for something that is not supported.</exception>
-    public static Model Load(string directory, int threads, Precision precision = Precision.Float32)
+    public static Model Load(string directory, int threads, Precision precision = Precision.Float32, LayerMaps quantized = LayerMaps.All)
     {
         EncoderConfig config = EncoderConfig.Load(directory);
         using ParameterFile file = ParameterFile.OpenDirectory(directory);
         ParameterSet parameters = ParameterSet.Resolve(file, config);
-        var reader = new ModelReader(parameters, precision);
+        var reader = new ModelReader(parameters, precision, quantized);
         Encoder encoder = reader.ReadEncoder(threads);
         TaskHeads heads = reader.ReadHeads(encoder.Embedding.Words);
         return new Model(config, encoder, heads, parameters) { Size = reader.Size, Precision = precision };
@@ -61,7 +62,7 @@ internal sealed class Model
 /// Reads and packs the parameters of each part, by the names of the family. To train, each tensor is kept as a
 /// <see cref="Parameter"/> as well.
 /// </summary>
-internal sealed class ModelReader(ParameterSet parameters, Precision precision = Precision.Float32, bool train = false)
+internal sealed class ModelReader(ParameterSet parameters, Precision precision = Precision.Float32, LayerMaps quantized = LayerMaps.All, bool train = false)
 {
     private readonly EncoderConfig _config = parameters.Config;
     private readonly Dictionary<string, Parameter> _learned = [];
@@ -95,42 +96,45 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
     };
 
     private EncoderLayer ReadLayer(string layer) => new(
-        new SelfAttention(ReadLinear(layer + "attention.self.query", layer + "attention.self.key", layer + "attention.self.value"), _config.Heads),
-        ReadLinear(layer + "attention.output.dense"),
+        new SelfAttention(ReadLinear(Held(LayerMaps.QueriesKeysValues), layer + "attention.self.query", layer + "attention.self.key", layer + "attention.self.value"), _config.Heads),
+        ReadLinear(Held(LayerMaps.Projection), layer + "attention.output.dense"),
         ReadNormalization(layer + "attention.output.LayerNorm"),
-        new FeedForward(ReadLinear(layer + "intermediate.dense"), ReadLinear(layer + "output.dense"), ActivationFunctions.Parse(_config.Activation)),
+        new FeedForward(ReadLinear(Held(LayerMaps.Intermediate), layer + "intermediate.dense"), ReadLinear(Held(LayerMaps.Output), layer + "output.dense"), ActivationFunctions.Parse(_config.Activation)),
         ReadNormalization(layer + "output.LayerNorm"));
 
     private MaskedLanguageHead ReadMaskedLanguage(EmbeddingTable words)
     {
         ParameterInfo decoder = parameters.Require("cls.predictions.decoder.weight");
         bool tied = decoder.Name == parameters.Require("embeddings.word_embeddings.weight").Name || _config.TieWordEmbeddings;
-        PackedMatrix matrix = tied ? PackedMatrix.Tied(words) : ReadMatrix(["cls.predictions.decoder.weight"]);
+        PackedMatrix matrix = tied ? PackedMatrix.Tied(words) : ReadMatrix(["cls.predictions.decoder.weight"], Held(LayerMaps.None));
         matrix.SetBias(0, ReadAll("cls.predictions.bias"));
         var linear = new Linear(matrix)
         {
             Learned = train ? [(Learn(tied ? "embeddings.word_embeddings.weight" : "cls.predictions.decoder.weight"), Learn("cls.predictions.bias"))] : [],
         };
-        return new MaskedLanguageHead(ReadLinear("cls.predictions.transform.dense"), ActivationFunctions.Parse(_config.Activation),
+        return new MaskedLanguageHead(ReadLinear(Held(LayerMaps.None), "cls.predictions.transform.dense"), ActivationFunctions.Parse(_config.Activation),
             ReadNormalization("cls.predictions.transform.LayerNorm"), linear);
     }
 
-    private Linear? ReadHead(string name) => parameters.Find(name + ".weight") == null ? null : ReadLinear(name);
+    private Linear? ReadHead(string name) => parameters.Find(name + ".weight") == null ? null : ReadLinear(Held(LayerMaps.None), name);
+
+    /// <summary>How a kind of map is held; none stands for the task heads, which are small and last, and never int8.</summary>
+    private Precision Held(LayerMaps map) => precision == Precision.Int8 && (quantized & map) == 0 ? Precision.Float32 : precision;
 
     /// <summary>One linear map, or several of the same shape and input joined.</summary>
-    private Linear ReadLinear(params ReadOnlySpan<string> names)
+    private Linear ReadLinear(Precision held, params ReadOnlySpan<string> names)
     {
         (Parameter, Parameter)[] learned = train ? [.. names.ToArray().Select(name => (Learn(name + ".weight"), Learn(name + ".bias")))] : [];
-        PackedMatrix matrix = ReadMatrix([.. names.ToArray().Select(name => name + ".weight")]);
+        PackedMatrix matrix = ReadMatrix([.. names.ToArray().Select(name => name + ".weight")], held);
         for (int map = 0; map < names.Length; map++) matrix.SetBias(map, ReadAll(names[map] + ".bias"));
         return new Linear(matrix) { Learned = learned };
     }
 
-    private PackedMatrix ReadMatrix(string[] names)
+    private PackedMatrix ReadMatrix(string[] names, Precision held)
     {
         ParameterInfo first = parameters.Require(names[0]);
         int columns = (int)first.Shape[0], inner = (int)first.Shape[1];
-        var matrix = new PackedMatrix(names.Length, columns, inner, precision);
+        var matrix = new PackedMatrix(names.Length, columns, inner, held);
         // A panel at a time: what is held twice is one panel.
         var rows = new float[MatMulTile.PanelWidth * inner];
         for (int map = 0; map < names.Length; map++)

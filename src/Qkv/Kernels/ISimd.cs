@@ -23,6 +23,12 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
     /// <summary>Widens those in the upper halves.</summary>
     static abstract TSelf WidenUpper(uint* pairs);
 
+    /// <summary>a − b·factor in int32, which wraps, then to the nearest float32.</summary>
+    static abstract TSelf Difference(int* a, int* b, int factor);
+
+    /// <summary>Stores integers from 0 to 255 as bytes.</summary>
+    void StoreBytes(byte* destination);
+
     static abstract TSelf operator +(TSelf a, TSelf b);
     static abstract TSelf operator -(TSelf a, TSelf b);
     static abstract TSelf operator *(TSelf a, TSelf b);

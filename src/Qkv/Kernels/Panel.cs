@@ -53,11 +53,4 @@ internal readonly unsafe struct BFloat16Panel : IPanel
         int pair = column / (2 * s_width) * 2 * s_width, rest = column - pair;
         return pair + rest % s_width * 2 + rest / s_width;
     }
-
-    /// <summary>The nearest bfloat16, ties to even; NaN stays NaN.</summary>
-    public static ushort Round(float value)
-    {
-        uint bits = BitConverter.SingleToUInt32Bits(value);
-        return float.IsNaN(value) ? (ushort)(bits >> 16 | 0x40) : (ushort)(bits + 0x7fff + (bits >> 16 & 1) >> 16);
-    }
 }

@@ -25,6 +25,12 @@ internal readonly unsafe struct Scalar(float value) : ISimd<Scalar>
     public static Scalar WidenUpper(uint* pairs) => new(BitConverter.UInt32BitsToSingle(*pairs & 0xffff0000u));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Scalar Difference(int* a, int* b, int factor) => new(*a - *b * factor);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void StoreBytes(byte* destination) => *destination = (byte)_value;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Scalar operator +(Scalar a, Scalar b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -26,6 +26,17 @@ internal readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
     public static Simd128 WidenUpper(uint* pairs) => new((Vector128.Load(pairs) & Vector128.Create(0xffff0000u)).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128 Difference(int* a, int* b, int factor) => new(Vector128.ConvertToSingle(Vector128.Load(a) - Vector128.Load(b) * Vector128.Create(factor)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void StoreBytes(byte* destination)
+    {
+        Vector128<int> numbers = Vector128.ConvertToInt32Native(_value);
+        Vector128<ushort> halves = Vector128.Narrow(numbers, numbers).AsUInt16();
+        *(uint*)destination = Vector128.Narrow(halves, halves).AsUInt32().ToScalar();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 operator +(Simd128 a, Simd128 b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -26,6 +26,17 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     public static Simd256 WidenUpper(uint* pairs) => new((Vector256.Load(pairs) & Vector256.Create(0xffff0000u)).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256 Difference(int* a, int* b, int factor) => new(Vector256.ConvertToSingle(Vector256.Load(a) - Vector256.Load(b) * Vector256.Create(factor)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void StoreBytes(byte* destination)
+    {
+        Vector256<int> numbers = Vector256.ConvertToInt32Native(_value);
+        Vector128<ushort> halves = Vector128.Narrow(numbers.GetLower(), numbers.GetUpper()).AsUInt16();
+        *(ulong*)destination = Vector128.Narrow(halves, halves).AsUInt64().ToScalar();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 operator +(Simd256 a, Simd256 b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -8,6 +8,8 @@ internal readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
 {
     private readonly Vector512<float> _value = value;
 
+    public Vector512<float> Vector => _value;
+
     public static int Width => 16;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -24,6 +26,17 @@ internal readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 WidenUpper(uint* pairs) => new((Vector512.Load(pairs) & Vector512.Create(0xffff0000u)).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512 Difference(int* a, int* b, int factor) => new(Vector512.ConvertToSingle(Vector512.Load(a) - Vector512.Load(b) * Vector512.Create(factor)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void StoreBytes(byte* destination)
+    {
+        Vector512<int> numbers = Vector512.ConvertToInt32Native(_value);
+        Vector256<short> halves = Vector256.Narrow(numbers.GetLower(), numbers.GetUpper());
+        Vector128.Narrow(halves.GetLower().AsUInt16(), halves.GetUpper().AsUInt16()).Store(destination);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 operator +(Simd512 a, Simd512 b) => new(a._value + b._value);

@@ -18,9 +18,10 @@ public sealed class AllocationTests : IDisposable
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
-    public void A_forward_pass_allocates_nothing(int threads)
+    [InlineData(2, Precision.Int8)]
+    public void A_forward_pass_allocates_nothing(int threads, Precision precision = Precision.Float32)
     {
-        Model model = _files.Load(threads);
+        Model model = _files.Load(threads, precision);
         var batch = new TokenBatch();
         for (int i = 0; i < 30; i++) RandomModel.Add(batch, 10 * i, i, holes: i % 2 == 0);
         Assert.True(batch.Tokens > Encoder.TokenBudget);

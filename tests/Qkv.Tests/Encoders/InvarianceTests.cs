@@ -19,6 +19,7 @@ public sealed class InvarianceTests : IDisposable
     [Theory]
     [InlineData(Precision.Float32)]
     [InlineData(Precision.BFloat16)]
+    [InlineData(Precision.Int8)]
     public void A_sequence_has_the_same_bits_alone_and_in_any_batch(Precision precision)
     {
         (_one, _two) = (_files.Load(1, precision), _files.Load(2, precision));

@@ -12,6 +12,9 @@ internal static unsafe class MachineTiles
     /// </summary>
     public const int Rows = 12;
 
+    // Of a step: 32 columns, four bytes each.
+    private const int PanelBytes = 4 * MatMulTile.PanelWidth;
+
     // Null unless the level asks for tiles and the operating system allows them.
     private static readonly byte* s_code = SimdSupport.Level >= SimdLevel.Avx512Vnni ? ExecutableMemory.Load(TileCode.Bytes, out s_refusal) : null;
 
@@ -33,6 +36,38 @@ internal static unsafe class MachineTiles
     /// <summary>C (rows, 32) int32 = [C +] A (rows, Steps · 4) uint8 · B (Steps, 32, 4) int8, exact modulo 2³².</summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> Int8(int rows) =>
         At(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8, rows);
+
+    /// <summary>
+    /// Any number of rows of a bfloat16 product, as <see cref="MatMulTile.Multiply{V, B}"/> does it in C#: what a sum starts from is put into C before.
+    /// Strides count numbers. <paramref name="next"/> is a panel of as many steps that will be read soon, or null.
+    /// </summary>
+    public static void MultiplyBFloat16(ushort* a, nint aStride, ushort* b, float* c, nint cStride, int rows, int steps, bool add, byte* next = null) =>
+        Multiply(HasBFloat16, OperatingSystem.IsWindows() ? TileCode.BFloat16Windows : TileCode.BFloat16, new TileCall
+        {
+            A = (byte*)a, AStride = aStride * sizeof(ushort), B = (byte*)b, C = c, CStride = cStride * sizeof(float), Steps = steps, Add = add ? 1 : 0, Next = next,
+        }, rows);
+
+    /// <summary>The same for int8.</summary>
+    public static void MultiplyInt8(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, byte* next = null) =>
+        Multiply(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8, new TileCall
+        {
+            A = a, AStride = aStride, B = (byte*)b, C = c, CStride = cStride * sizeof(int), Steps = steps, Add = add ? 1 : 0, Next = next,
+        }, rows);
+
+    private static void Multiply(bool has, ReadOnlySpan<ushort> entries, TileCall call, int rows)
+    {
+        // Each step fetches a line of the next panel, so that all of it has come after the last tile.
+        int tiles = (rows + Rows - 1) / Rows;
+        if (call.Next == null) call.Next = call.B;
+        else call.Ahead = (PanelBytes + tiles - 1) / tiles;
+        for (int row = 0; row < rows; row += Rows)
+        {
+            At(has, entries, Math.Min(Rows, rows - row))(&call);
+            call.A += Rows * call.AStride;
+            call.C = (byte*)call.C + Rows * call.CStride;
+            call.Next += call.Ahead * call.Steps;
+        }
+    }
 
     private static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> At(bool has, ReadOnlySpan<ushort> entries, int rows)
     {

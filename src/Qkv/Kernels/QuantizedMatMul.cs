@@ -1,0 +1,134 @@
+using System.Runtime.CompilerServices;
+
+namespace Qkv.Kernels;
+
+/// <summary>
+/// <see cref="MatMul"/> where W is int8. X is quantised first, each row by itself (<see cref="QuantizedRows"/>); the products are summed in int32,
+/// exactly, so that no bit depends on batch, threads or SIMD level; what follows is float32:
+/// <code>Y = activation(scaleₓ·scale_w·(Σ q_x·q_w − zeroₓ·Σ q_w) + b) [+ R]</code>
+/// </summary>
+internal readonly unsafe struct QuantizedMatMul : IKernel
+{
+    // 256 groups of four inputs of a panel are 32 KB: two thirds of the first cache of current processors.
+    private const int StepBlock = 256;
+
+    // Bytes of X that stay in the second cache while the panels pass by: half of 512 KB.
+    private const int RowBytes = 256 * 1024;
+
+    // The sums of 192 rows and a panel are 24 KB of stack. Both are multiples of every tile height.
+    private const int MostRows = 192, LeastRows = 48;
+
+    private const int MaxPanelsPerPart = 4;
+
+    // As in MatMul: a thread that falls behind holds the others up by a quarter of its work at most.
+    private const int PartsPerThread = 4;
+
+    private const int Width = MatMulTile.PanelWidth;
+
+    // Numbers of a cache line, and enough rows ahead to bridge the way to memory.
+    private const int LineLength = 16, RowsAhead = 12;
+
+    private readonly byte* _x; // (T, K)
+    private readonly nint _xStride;
+    private readonly float* _xScales; // (T)
+    private readonly int* _xZeros; // (T)
+    private readonly int _rows;
+    private readonly PackedView _w;
+    private readonly int _panelCount;
+    private readonly float* _y; // (T, N)
+    private readonly nint _yStride;
+    private readonly float* _residual; // (T, N) or null
+    private readonly nint _residualStride;
+    private readonly Activation _activation;
+    private readonly int _rowBlock;
+    private readonly int _rowBlocks;
+    private readonly int _panelsPerPart;
+    private readonly int _threads;
+
+    private QuantizedMatMul(byte* x, float* xScales, int* xZeros, int rows, PackedView w, int panels, float* y, nint yStride,
+        Activation activation, float* residual, nint residualStride, int threads)
+    {
+        _x = x;
+        _xScales = xScales;
+        _xZeros = xZeros;
+        _rows = rows;
+        _w = w;
+        _panelCount = panels;
+        _y = y;
+        _yStride = yStride;
+        _activation = activation;
+        _residual = residual;
+        _residualStride = residualStride;
+        _xStride = QuantizedPanels.Stride(w.Inner);
+        _rowBlock = Math.Clamp(RowBytes / (int)_xStride / LeastRows * LeastRows, LeastRows, MostRows);
+        _rowBlocks = (rows + _rowBlock - 1) / _rowBlock;
+        _threads = Math.Min(threads, Workers.Limit);
+        _panelsPerPart = Math.Clamp(_panelCount * _rowBlocks / (PartsPerThread * _threads), 1, MaxPanelsPerPart);
+    }
+
+    /// <summary>As <see cref="MatMul.Forward"/>.</summary>
+    public static void Forward(float* x, nint xStride, int rows, PackedMatrix w, float* y, nint yStride, int threads,
+        Activation activation, float* residual, nint residualStride, int firstMap, int maps)
+    {
+        int stride = QuantizedPanels.Stride(w.Inner);
+        using var memory = new Rented((long)rows * (stride / sizeof(float) + 2));
+        float* scales = memory.Pointer;
+        int* zeros = (int*)scales + rows;
+        byte* q = (byte*)(zeros + rows);
+        new QuantizedRows(x, xStride, rows, w.Inner, q, scales, zeros).Run(threads);
+        var kernel = new QuantizedMatMul(q, scales, zeros, rows, w.View(firstMap), maps * w.PanelsPerMap, y, yStride, activation, residual, residualStride, threads);
+        Workers.Run(kernel, kernel._rowBlocks * ((kernel._panelCount + kernel._panelsPerPart - 1) / kernel._panelsPerPart), threads);
+        GC.KeepAlive(w);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void Run<V>(int part, int worker) where V : struct, ISimd<V>
+    {
+        int firstRow = part % _rowBlocks * _rowBlock, rows = Math.Min(_rowBlock, _rows - firstRow);
+        int firstPanel = part / _rowBlocks * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
+        int* sums = stackalloc int[MostRows * Width];
+        int steps = (int)_xStride / QuantizedTile.Group;
+        for (int panel = firstPanel; panel < endPanel; panel++)
+        {
+            sbyte* b = Panel(panel);
+            // What comes next; after the last panel, most likely those that the other threads have left.
+            sbyte* next = Panel(panel + 1 < endPanel ? panel + 1 : firstPanel + _panelsPerPart * _threads);
+            for (int step = 0; step < steps; step += StepBlock)
+            {
+                nint offset = (nint)step * QuantizedTile.GroupBytes;
+                QuantizedTile.Multiply(_x + firstRow * _xStride + (nint)step * QuantizedTile.Group, _xStride, b + offset, sums, Width, rows,
+                    Math.Min(StepBlock, steps - step), step > 0, next + offset);
+            }
+            Finish<V>(sums, firstRow, rows, panel);
+        }
+    }
+
+    private sbyte* Panel(int panel) => _w.Quantized.Panels + (nint)panel * _xStride * Width;
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Finish<V>(int* sums, int firstRow, int rows, int panel) where V : struct, ISimd<V>
+    {
+        int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column), whole = Simd.Whole<V>(width);
+        nint first = (nint)(panel / _w.PanelsPerMap) * _w.Columns + column;
+        float* bias = _w.Bias(panel), scales = _w.Quantized.Scales + (nint)panel * Width;
+        int* columnSums = _w.Quantized.Sums + (nint)panel * Width;
+        for (int row = firstRow; row < firstRow + rows; row++, sums += Width)
+        {
+            float* y = _y + row * _yStride + first;
+            // Rows lie pages apart, where no processor foresees the next one.
+            for (int line = 0; line < Width; line += LineLength)
+            {
+                Simd.Prefetch(y + RowsAhead * _yStride + line);
+                if (_residual != null) Simd.Prefetch(_residual + (row + RowsAhead) * _residualStride + first + line);
+            }
+            for (int i = 0; i < whole; i += V.Width) Dequantize<V>(sums + i, columnSums + i, scales + i, bias + i, row).Store(y + i);
+            for (int i = whole; i < width; i++) Dequantize<Scalar>(sums + i, columnSums + i, scales + i, bias + i, row).Store(y + i);
+            if (_activation != Activation.Linear) ActivationFunctions.Apply<V>(_activation, y, y, width);
+            if (_residual != null) Elementwise.Add<V>(y, _residual + row * _residualStride + first, y, width);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private V Dequantize<V>(int* sums, int* columnSums, float* scales, float* bias, int row) where V : struct, ISimd<V> =>
+        V.Fma(V.Difference(sums, columnSums, _xZeros[row]), V.Create(_xScales[row]) * V.Load(scales), V.Load(bias));
+}

@@ -1,0 +1,300 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Qkv.Kernels.MachineCode;
+
+namespace Qkv.Kernels;
+
+/// <summary>
+/// The register tile of int8 products: C (rows, 32) int32 = [C +] A (rows, 4·steps) uint8 · B (4·steps, 32) int8, where B is a panel of
+/// <see cref="QuantizedPanels"/>. The sums are exact, so every tile, at every SIMD level and in any order, gives the same bits.
+/// </summary>
+internal static unsafe class QuantizedTile
+{
+    /// <summary>Inputs that one step takes: the four bytes of a 32-bit lane.</summary>
+    public const int Group = 4;
+
+    /// <summary>Bytes of a group of a panel: the four int8 of column 0, of column 1, ….</summary>
+    public const int GroupBytes = Group * Width;
+
+    private const int Width = MatMulTile.PanelWidth;
+
+    /// <summary>
+    /// C = [C +] A · B for one row or more. <paramref name="aStride"/> counts bytes, <paramref name="cStride"/> int32; a step is a group of
+    /// four inputs. <paramref name="next"/> is a panel of as many steps that will be read soon, or null: it is fetched ahead, a little with every step.
+    /// </summary>
+    public static void Multiply(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, sbyte* next = null)
+    {
+        if (MachineTiles.HasInt8)
+        {
+            MachineTiles.MultiplyInt8(a, aStride, b, c, cStride, rows, steps, add, (byte*)next);
+        }
+        else if (SimdSupport.Level >= SimdLevel.Vector256)
+        {
+            if (AvxVnni.IsSupported) Multiply<Vector256<int>, Vector256<int>, Vnni256>(a, aStride, b, c, cStride, rows, steps, add, next);
+            else Multiply<Vector256<int>, Halves256, Dot256>(a, aStride, b, c, cStride, rows, steps, add, next);
+        }
+        else if (SimdSupport.Level == SimdLevel.Vector128)
+        {
+            if (Sse2.IsSupported) Multiply<Vector128<int>, Halves128, Dot128>(a, aStride, b, c, cStride, rows, steps, add, next);
+            else Multiply<Vector128<int>, Vector128<int>, Portable128>(a, aStride, b, c, cStride, rows, steps, add, next);
+        }
+        else
+        {
+            Multiply<int, int, DotScalar>(a, aStride, b, c, cStride, rows, steps, add, next);
+        }
+    }
+
+    /// <summary>The same with the instructions of <typeparamref name="D"/>, which the processor must have.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    internal static void Multiply<S, X, D>(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, sbyte* next = null)
+        where S : struct where X : struct where D : struct, IDot<S, X>
+    {
+        int tiles = (rows / D.Rows + BitOperations.PopCount((uint)(rows % D.Rows))) * (Width / (2 * D.Width));
+        nint ahead = next == null ? 0 : (GroupBytes + tiles - 1) / tiles, aheadOfTile = ahead * steps;
+        byte* fetch = (byte*)(next == null ? b : next);
+        for (int column = 0; column < Width; column += 2 * D.Width)
+        {
+            sbyte* part = b + Group * column;
+            int row = 0;
+            if (D.Rows == 6)
+                for (; row + 6 <= rows; row += 6, fetch += aheadOfTile) Tile<S, X, D, Rows6>(a + row * aStride, aStride, part, c + row * cStride + column, cStride, steps, add, fetch, ahead);
+            for (; row + 4 <= rows; row += 4, fetch += aheadOfTile) Tile<S, X, D, Rows4>(a + row * aStride, aStride, part, c + row * cStride + column, cStride, steps, add, fetch, ahead);
+            for (; row + 2 <= rows; row += 2, fetch += aheadOfTile) Tile<S, X, D, Rows2>(a + row * aStride, aStride, part, c + row * cStride + column, cStride, steps, add, fetch, ahead);
+            for (; row < rows; row++, fetch += aheadOfTile) Tile<S, X, D, Rows1>(a + row * aStride, aStride, part, c + row * cStride + column, cStride, steps, add, fetch, ahead);
+        }
+    }
+
+    // Long because accumulators must be named variables to live in registers; the branches on the constant R.Count vanish.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tile<S, X, D, R>(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int steps, bool add, byte* fetch, nint ahead)
+        where S : struct where X : struct where D : struct, IDot<S, X> where R : struct, IRows
+    {
+        S l0 = D.Zero, r0 = D.Zero, l1 = D.Zero, r1 = D.Zero, l2 = D.Zero, r2 = D.Zero, l3 = D.Zero, r3 = D.Zero, l4 = D.Zero, r4 = D.Zero, l5 = D.Zero, r5 = D.Zero;
+        for (int i = 0; i < steps; i++, a += Group, b += GroupBytes, fetch += ahead)
+        {
+            Simd.Prefetch(fetch);
+            X left = D.Parameters(b), right = D.Parameters(b + Group * D.Width), x;
+            { x = D.Inputs(a + 0 * aStride); l0 = D.Add(l0, x, left); r0 = D.Add(r0, x, right); }
+            if (R.Count > 1) { x = D.Inputs(a + 1 * aStride); l1 = D.Add(l1, x, left); r1 = D.Add(r1, x, right); }
+            if (R.Count > 2) { x = D.Inputs(a + 2 * aStride); l2 = D.Add(l2, x, left); r2 = D.Add(r2, x, right); }
+            if (R.Count > 3) { x = D.Inputs(a + 3 * aStride); l3 = D.Add(l3, x, left); r3 = D.Add(r3, x, right); }
+            if (R.Count > 4) { x = D.Inputs(a + 4 * aStride); l4 = D.Add(l4, x, left); r4 = D.Add(r4, x, right); }
+            if (R.Count > 5) { x = D.Inputs(a + 5 * aStride); l5 = D.Add(l5, x, left); r5 = D.Add(r5, x, right); }
+        }
+        D.Store(c + 0 * cStride, l0, r0, add);
+        if (R.Count > 1) D.Store(c + 1 * cStride, l1, r1, add);
+        if (R.Count > 2) D.Store(c + 2 * cStride, l2, r2, add);
+        if (R.Count > 3) D.Store(c + 3 * cStride, l3, r3, add);
+        if (R.Count > 4) D.Store(c + 4 * cStride, l4, r4, add);
+        if (R.Count > 5) D.Store(c + 5 * cStride, l5, r5, add);
+    }
+
+    /// <summary>
+    /// How a processor adds the products of four uint8 and four int8 to each int32 of a vector. What saturates on the way (pmaddubsw does) is no
+    /// <see cref="IDot{S, X}"/>.
+    /// </summary>
+    /// <typeparam name="S">A vector of sums.</typeparam>
+    /// <typeparam name="X">Groups of four as they are multiplied.</typeparam>
+    internal interface IDot<S, X>
+    {
+        /// <summary>Columns of a vector.</summary>
+        static abstract int Width { get; }
+
+        /// <summary>Rows of the highest tile whose sums and operands have a register each.</summary>
+        static abstract int Rows { get; }
+
+        static abstract S Zero { get; }
+
+        /// <summary>Four inputs of a row, for every column.</summary>
+        static abstract X Inputs(byte* group);
+
+        /// <summary>The four parameters of each column.</summary>
+        static abstract X Parameters(sbyte* groups);
+
+        static abstract S Add(S sums, X inputs, X parameters);
+
+        static abstract void Store(int* c, S left, S right, bool add);
+    }
+
+    /// <summary>One instruction (vpdpbusd): 12 sums, two parameters and one input fill 15 of 16 registers.</summary>
+    internal readonly struct Vnni256 : IDot<Vector256<int>, Vector256<int>>
+    {
+        public static int Width => 8;
+
+        public static int Rows => 6;
+
+        public static Vector256<int> Zero => default;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<int> Inputs(byte* group) => Vector256.Create(*(int*)group);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<int> Parameters(sbyte* groups) => Vector256.Load((int*)groups);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<int> Add(Vector256<int> sums, Vector256<int> inputs, Vector256<int> parameters) =>
+            AvxVnni.MultiplyWideningAndAdd(sums, inputs.AsByte(), parameters.AsSByte());
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store(int* c, Vector256<int> left, Vector256<int> right, bool add) => Store256(c, left, right, add);
+    }
+
+    /// <summary>The bytes of each 32-bit lane as int16: 0 and 2, 1 and 3.</summary>
+    internal readonly struct Halves256(Vector256<short> even, Vector256<short> odd)
+    {
+        public readonly Vector256<short> Even = even, Odd = odd;
+    }
+
+    /// <summary>Products of int16 in exact pairs (pmaddwd): 8 sums, 4 + 2 operands and a product fill 15 of 16 registers.</summary>
+    internal readonly struct Dot256 : IDot<Vector256<int>, Halves256>
+    {
+        public static int Width => 8;
+
+        public static int Rows => 4;
+
+        public static Vector256<int> Zero => default;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Halves256 Inputs(byte* group)
+        {
+            Vector256<int> lanes = Vector256.Create(*(int*)group);
+            return new((lanes & Vector256.Create(0x00ff00ff)).AsInt16(), Vector256.ShiftRightLogical(lanes.AsInt16(), 8));
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Halves256 Parameters(sbyte* groups)
+        {
+            Vector256<short> lanes = Vector256.Load((short*)groups);
+            return new(Vector256.ShiftRightArithmetic(Vector256.ShiftLeft(lanes, 8), 8), Vector256.ShiftRightArithmetic(lanes, 8));
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<int> Add(Vector256<int> sums, Halves256 inputs, Halves256 parameters) =>
+            sums + Avx2.MultiplyAddAdjacent(inputs.Even, parameters.Even) + Avx2.MultiplyAddAdjacent(inputs.Odd, parameters.Odd);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store(int* c, Vector256<int> left, Vector256<int> right, bool add) => Store256(c, left, right, add);
+    }
+
+    /// <summary><see cref="Halves256"/> in 128 bits.</summary>
+    internal readonly struct Halves128(Vector128<short> even, Vector128<short> odd)
+    {
+        public readonly Vector128<short> Even = even, Odd = odd;
+    }
+
+    /// <summary><see cref="Dot256"/> in 128 bits.</summary>
+    internal readonly struct Dot128 : IDot<Vector128<int>, Halves128>
+    {
+        public static int Width => 4;
+
+        public static int Rows => 4;
+
+        public static Vector128<int> Zero => default;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Halves128 Inputs(byte* group)
+        {
+            Vector128<int> lanes = Vector128.Create(*(int*)group);
+            return new((lanes & Vector128.Create(0x00ff00ff)).AsInt16(), Vector128.ShiftRightLogical(lanes.AsInt16(), 8));
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Halves128 Parameters(sbyte* groups)
+        {
+            Vector128<short> lanes = Vector128.Load((short*)groups);
+            return new(Vector128.ShiftRightArithmetic(Vector128.ShiftLeft(lanes, 8), 8), Vector128.ShiftRightArithmetic(lanes, 8));
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector128<int> Add(Vector128<int> sums, Halves128 inputs, Halves128 parameters) =>
+            sums + Sse2.MultiplyAddAdjacent(inputs.Even, parameters.Even) + Sse2.MultiplyAddAdjacent(inputs.Odd, parameters.Odd);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store(int* c, Vector128<int> left, Vector128<int> right, bool add) => Store128(c, left, right, add);
+    }
+
+    /// <summary>
+    /// 128 bits of any processor, for ARM: each byte of a lane widened and multiplied, four sums an instruction as in float32.
+    /// </summary>
+    internal readonly struct Portable128 : IDot<Vector128<int>, Vector128<int>>
+    {
+        public static int Width => 4;
+
+        public static int Rows => 4;
+
+        public static Vector128<int> Zero => default;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector128<int> Inputs(byte* group) => Vector128.Create(*(int*)group);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector128<int> Parameters(sbyte* groups) => Vector128.Load((int*)groups);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector128<int> Add(Vector128<int> sums, Vector128<int> inputs, Vector128<int> parameters)
+        {
+            Vector128<int> mask = Vector128.Create(255);
+            sums += (inputs & mask) * Vector128.ShiftRightArithmetic(Vector128.ShiftLeft(parameters, 24), 24);
+            sums += (Vector128.ShiftRightLogical(inputs, 8) & mask) * Vector128.ShiftRightArithmetic(Vector128.ShiftLeft(parameters, 16), 24);
+            sums += (Vector128.ShiftRightLogical(inputs, 16) & mask) * Vector128.ShiftRightArithmetic(Vector128.ShiftLeft(parameters, 8), 24);
+            return sums + Vector128.ShiftRightLogical(inputs, 24) * Vector128.ShiftRightArithmetic(parameters, 24);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store(int* c, Vector128<int> left, Vector128<int> right, bool add) => Store128(c, left, right, add);
+    }
+
+    /// <summary>One column at a time.</summary>
+    internal readonly struct DotScalar : IDot<int, int>
+    {
+        public static int Width => 1;
+
+        public static int Rows => 4;
+
+        public static int Zero => 0;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static int Inputs(byte* group) => *(int*)group;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static int Parameters(sbyte* groups) => *(int*)groups;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static int Add(int sum, int inputs, int parameters) =>
+            sum + (byte)inputs * (sbyte)parameters + (byte)(inputs >> 8) * (sbyte)(parameters >> 8)
+                + (byte)(inputs >> 16) * (sbyte)(parameters >> 16) + (inputs >>> 24) * (parameters >> 24);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store(int* c, int left, int right, bool add)
+        {
+            c[0] = add ? c[0] + left : left;
+            c[1] = add ? c[1] + right : right;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store256(int* c, Vector256<int> left, Vector256<int> right, bool add)
+    {
+        if (add)
+        {
+            left += Vector256.Load(c);
+            right += Vector256.Load(c + 8);
+        }
+        left.Store(c);
+        right.Store(c + 8);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store128(int* c, Vector128<int> left, Vector128<int> right, bool add)
+    {
+        if (add)
+        {
+            left += Vector128.Load(c);
+            right += Vector128.Load(c + 4);
+        }
+        left.Store(c);
+        right.Store(c + 4);
+    }
+}

@@ -1,0 +1,168 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using CsCheck;
+using Qkv.Kernels;
+using Qkv.Tests.Reference;
+
+namespace Qkv.Tests.Kernels;
+
+/// <summary>int8 products: exact sums with the instructions of every processor, roundings as defined, nothing finite from what is not. (<see cref="MatMulTests"/> has the shapes.)</summary>
+[Trait("Suite", "Numerical")]
+public unsafe class QuantizedMatMulTests
+{
+    private delegate void Tile(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, sbyte* next);
+
+    private static readonly Dictionary<string, (bool Runs, Tile Tile)> s_tiles = new()
+    {
+        ["chosen"] = (true, QuantizedTile.Multiply),
+        ["vnni256"] = (AvxVnni.IsSupported, QuantizedTile.Multiply<Vector256<int>, Vector256<int>, QuantizedTile.Vnni256>),
+        ["dot256"] = (Avx2.IsSupported, QuantizedTile.Multiply<Vector256<int>, QuantizedTile.Halves256, QuantizedTile.Dot256>),
+        ["dot128"] = (Sse2.IsSupported, QuantizedTile.Multiply<Vector128<int>, QuantizedTile.Halves128, QuantizedTile.Dot128>),
+        ["portable128"] = (true, QuantizedTile.Multiply<Vector128<int>, Vector128<int>, QuantizedTile.Portable128>),
+        ["scalar"] = (true, QuantizedTile.Multiply<int, int, QuantizedTile.DotScalar>),
+    };
+
+    [Theory]
+    [InlineData("chosen")]
+    [InlineData("vnni256")]
+    [InlineData("dot256")]
+    [InlineData("dot128")]
+    [InlineData("portable128")]
+    [InlineData("scalar")]
+    public void Every_tile_adds_exactly(string name)
+    {
+        (bool runs, Tile tile) = s_tiles[name];
+        Assert.SkipUnless(runs, "This processor has no such instruction.");
+        Gen.Select(Gen.Int[1, 26], Gen.Int[0, 70], Gen.Bool, Gen.Bool, Gen.Int).Repeatable().Sample((rows, steps, extreme, add, seed) =>
+        {
+            const int gap = 5, width = MatMulTile.PanelWidth;
+            var random = new Random(seed);
+            int aStride = 4 * steps + gap, cStride = width + gap;
+            byte[] a = new byte[rows * aStride + 1];
+            sbyte[] b = new sbyte[4 * steps * width + 1];
+            for (int i = 0; i < a.Length; i++) a[i] = (byte)(extreme ? 255 : random.Next(256));
+            for (int i = 0; i < b.Length; i++) b[i] = (sbyte)(extreme ? (seed % 2 == 0 ? -128 : 127) : random.Next(-128, 128));
+            int[] c = [.. Enumerable.Range(0, rows * cStride + 1).Select(_ => random.Next(-1000, 1000))], expected = [.. c];
+            for (int row = 0; row < rows; row++)
+                for (int column = 0; column < width; column++)
+                {
+                    int sum = add ? c[row * cStride + column] : 0;
+                    for (int k = 0; k < 4 * steps; k++) sum += a[row * aStride + k] * b[k / 4 * 4 * width + 4 * column + k % 4];
+                    expected[row * cStride + column] = sum;
+                }
+            fixed (byte* first = a)
+            fixed (sbyte* second = b)
+            fixed (int* result = c) tile(first, aStride, second, result, cStride, rows, steps, add, second);
+            Assert.Equal(expected, c);
+        }, iter: Effort.Iterations(200), threads: 1);
+    }
+
+    [Fact]
+    public void Rows_are_rounded_as_defined() => Gen.Select(Gen.Int[1, 140], Gen.Int, Gen.Double[-30, 30], Gen.Int[-1, 1]).Repeatable().Sample((inner, seed, exponent, sign) =>
+    {
+        float[] x = RandomNumbers.Normal(new Random(seed), 3 * inner, Math.Pow(10, exponent));
+        // All of one sign, or both; a row of zeros between.
+        if (sign != 0) x = [.. x.Select(number => sign * Math.Abs(number))];
+        x.AsSpan(inner, inner).Clear();
+        (float[] scales, int[] zeros, byte[] q) = Quantize(x, inner);
+        for (int row = 0; row < 3; row++)
+        {
+            ReadOnlySpan<float> numbers = x.AsSpan(row * inner, inner);
+            (float scale, int zero, int[] expected) = QuantizedTwin.Inputs(numbers);
+            Assert.Equal((scale, zero), (scales[row], zeros[row]));
+            ReadOnlySpan<byte> ours = q.AsSpan(row * QuantizedPanels.Stride(inner), QuantizedPanels.Stride(inner));
+            for (int i = 0; i < inner; i++)
+            {
+                Assert.Equal(expected[i], ours[i]);
+                // Half a step, and the rounding of quotients up to 255.
+                double error = Math.Abs((double)scale * (ours[i] - zero) - numbers[i]);
+                Assert.True(error <= scale * (0.5 + 512 * Rounding.Unit), $"{numbers[i]} became {ours[i]}: {error / scale} steps away.");
+            }
+            Assert.All(ours[inner..].ToArray(), filled => Assert.Equal(0, filled));
+        }
+    }, iter: Effort.Iterations(400), threads: 1);
+
+    [Fact]
+    public void Parameters_are_rounded_as_defined_and_read_as_they_are_multiplied() => Gen.Select(Gen.Int[1, 70], Gen.Int[1, 40], Gen.Int, Gen.Double[-30, 30]).Repeatable().Sample((columns, inner, seed, exponent) =>
+    {
+        float[] w = RandomNumbers.Normal(new Random(seed), columns * inner, Math.Pow(10, exponent)), read = new float[inner];
+        w.AsSpan(0, inner).Clear();
+        var matrix = new PackedMatrix(1, columns, inner, Precision.Int8);
+        matrix.Set(0, w, []);
+        for (int column = 0; column < columns; column++)
+        {
+            (float scale, int[] q) = QuantizedTwin.Parameters(w.AsSpan(column * inner, inner));
+            matrix.Read(0, column, read);
+            Bits.Equal([.. q.Select(each => scale * each)], read);
+        }
+    }, iter: Effort.Iterations(100), threads: 1);
+
+    [Theory]
+    [InlineData(float.NaN)]
+    [InlineData(float.PositiveInfinity)]
+    [InlineData(float.NegativeInfinity)]
+    public void What_is_not_finite_makes_its_row_or_its_column_NaN(float poison)
+    {
+        const int inner = 37, columns = 35, rows = 5;
+        for (int place = 0; place < inner; place++)
+        {
+            var random = new Random(place);
+            float[] x = RandomNumbers.Normal(random, rows * inner), w = RandomNumbers.Normal(random, columns * inner), y = new float[rows * columns];
+            (int row, int column) = (place % rows, place % columns);
+            x[row * inner + place] = poison;
+            w[column * inner + place] = poison;
+            var matrix = new PackedMatrix(1, columns, inner, Precision.Int8);
+            matrix.Set(0, w, []);
+            fixed (float* source = x, destination = y) MatMul.Forward(source, inner, rows, matrix, destination, columns, 2);
+            for (int i = 0; i < y.Length; i++) Assert.Equal(i / columns == row || i % columns == column, float.IsNaN(y[i]));
+        }
+    }
+
+    [Fact]
+    public void Numbers_at_the_end_of_the_range_stay_finite_where_the_result_is()
+    {
+        const int inner = 8;
+        float[] x = [.. Enumerable.Range(0, inner).Select(i => i % 2 == 0 ? float.MaxValue : float.MinValue)], w = [.. Enumerable.Repeat(1e-3f, inner)], y = new float[1];
+        var matrix = new PackedMatrix(1, 1, inner, Precision.Int8);
+        matrix.Set(0, w, [2f]);
+        fixed (float* source = x, destination = y) MatMul.Forward(source, inner, 1, matrix, destination, 1, 1);
+        // Zero is a half step off the middle: 8 inputs of half a step of 2.7e36 each, times 1e-3.
+        Assert.InRange(Math.Abs(y[0]), 0, 1.1e34);
+    }
+
+    [Fact]
+    public void The_longest_sums_fit_and_longer_ones_are_refused()
+    {
+        const int inner = QuantizedPanels.MaxInner;
+        float[] x = new float[inner], w = new float[inner], y = new float[1];
+        // The largest products there are: 255·127.
+        x.AsSpan().Fill(1f);
+        w.AsSpan().Fill(-1f);
+        var matrix = new PackedMatrix(1, 1, inner, Precision.Int8);
+        matrix.Set(0, w, []);
+        fixed (float* source = x, destination = y) MatMul.Forward(source, inner, 1, matrix, destination, 1, 1);
+        Assert.Equal(-inner, y[0], inner * 8 * Rounding.Unit);
+        ArgumentException error = Assert.Throws<ArgumentException>(() => new PackedMatrix(1, 1, inner + 1, Precision.Int8));
+        Assert.Contains("66,312 inputs cannot be held as int8", error.Message);
+    }
+
+    [Fact]
+    public void A_map_held_as_int8_takes_a_quarter_of_the_memory()
+    {
+        const int columns = 64, inner = 301, padded = 304, perColumn = 3 * 4;
+        Assert.Equal(columns * (padded + perColumn), new PackedMatrix(1, columns, inner, Precision.Int8).Size);
+    }
+
+    private static (float[] Scales, int[] Zeros, byte[] Q) Quantize(float[] x, int inner)
+    {
+        int rows = x.Length / inner;
+        var scales = new float[rows];
+        var zeros = new int[rows];
+        // What is not written shows.
+        byte[] q = [.. Enumerable.Repeat((byte)99, rows * QuantizedPanels.Stride(inner))];
+        fixed (float* source = x, scale = scales)
+        fixed (int* zero = zeros)
+        fixed (byte* destination = q) new QuantizedRows(source, inner, rows, inner, destination, scale, zero).Run(threads: 2);
+        return (scales, zeros, q);
+    }
+}
