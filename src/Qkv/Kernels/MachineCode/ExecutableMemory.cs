@@ -19,7 +19,8 @@ internal static unsafe partial class ExecutableMemory
         }
         catch (Exception missing) when (missing is DllNotFoundException or EntryPointNotFoundException)
         {
-            (memory, failed) = (null, missing.Message);
+            memory = null;
+            failed = missing.Message;
         }
         refusal = failed == null ? null : $"the operating system refused executable memory ({failed})";
         return memory;
