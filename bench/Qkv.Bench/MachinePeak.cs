@@ -42,7 +42,7 @@ internal static unsafe class MachinePeak
             nint loop = (nint)ExecutableMemory.Load(PeakLoop.Assemble(arithmetic), out string? refusal);
             if (loop == 0) throw new PlatformNotSupportedException(refusal);
             double best = Timing.Best(() => Workers.Run(new MachineLoop((delegate* unmanaged<nint, void>)loop), parts, threads), budget);
-            return 2.0 * PeakLoop.Accumulators * (arithmetic == Arithmetic.BFloat16 ? 32 : 64) * Steps * parts / best / 1e9;
+            return 2.0 * PeakLoop.Accumulators * (arithmetic == Arithmetic.BFloat16 ? 32 : 64) * PeakLoop.Steps * parts / best / 1e9;
         }
         int width = Math.Max(1, (int)SimdSupport.Vectors / 32);
         var sums = new AlignedBuffer(parts);
@@ -93,7 +93,7 @@ internal static unsafe class MachinePeak
     {
         private readonly delegate* unmanaged<nint, void> _code = code;
 
-        public void Run<V>(int part, int worker) where V : struct, ISimd<V> => _code(Steps);
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V> => _code(PeakLoop.Steps);
     }
 
     private readonly struct Reads(float* buffer, float* sums) : IKernel

@@ -11,8 +11,18 @@ internal static unsafe partial class ExecutableMemory
     /// <summary>The address of a copy of <paramref name="code"/>, or null and the reason why the operating system gives none.</summary>
     public static byte* Load(ReadOnlySpan<byte> code, out string? refusal)
     {
-        byte* memory = OperatingSystem.IsLinux() ? OnLinux(code, out string? step) : OperatingSystem.IsWindows() ? OnWindows(code, out step) : Unknown(out step);
-        refusal = step == null ? null : $"the operating system refused executable memory ({step})";
+        string? failed;
+        byte* memory;
+        try
+        {
+            memory = OperatingSystem.IsLinux() ? OnLinux(code, out failed) : OperatingSystem.IsWindows() ? OnWindows(code, out failed) : Unknown(out failed);
+        }
+        catch (Exception missing) when (missing is DllNotFoundException or EntryPointNotFoundException)
+        {
+            memory = null;
+            failed = missing.Message;
+        }
+        refusal = failed == null ? null : $"the operating system refused executable memory ({failed})";
         return memory;
     }
 

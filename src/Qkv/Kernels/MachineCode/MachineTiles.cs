@@ -42,17 +42,13 @@ internal static unsafe class MachineTiles
     /// Strides count numbers. <paramref name="next"/> is a panel of as many steps that will be read soon, or null.
     /// </summary>
     public static void MultiplyBFloat16(ushort* a, nint aStride, ushort* b, float* c, nint cStride, int rows, int steps, bool add, byte* next = null) =>
-        Multiply(HasBFloat16, OperatingSystem.IsWindows() ? TileCode.BFloat16Windows : TileCode.BFloat16, new TileCall
-        {
-            A = (byte*)a, AStride = aStride * sizeof(ushort), B = (byte*)b, C = c, CStride = cStride * sizeof(float), Steps = steps, Add = add ? 1 : 0, Next = next,
-        }, rows);
+        Multiply(HasBFloat16, OperatingSystem.IsWindows() ? TileCode.BFloat16Windows : TileCode.BFloat16,
+            new TileCall { A = (byte*)a, AStride = aStride * sizeof(ushort), B = (byte*)b, C = c, CStride = cStride * sizeof(float), Steps = steps, Add = add ? 1 : 0, Next = next }, rows);
 
     /// <summary>The same for int8.</summary>
     public static void MultiplyInt8(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, byte* next = null) =>
-        Multiply(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8, new TileCall
-        {
-            A = a, AStride = aStride, B = (byte*)b, C = c, CStride = cStride * sizeof(int), Steps = steps, Add = add ? 1 : 0, Next = next,
-        }, rows);
+        Multiply(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8,
+            new TileCall { A = a, AStride = aStride, B = (byte*)b, C = c, CStride = cStride * sizeof(int), Steps = steps, Add = add ? 1 : 0, Next = next }, rows);
 
     private static void Multiply(bool has, ReadOnlySpan<ushort> entries, TileCall call, int rows)
     {

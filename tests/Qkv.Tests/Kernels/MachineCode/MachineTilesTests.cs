@@ -48,6 +48,29 @@ public unsafe class MachineTilesTests : IDisposable
         s_shapes.Repeatable().Sample(shape => CheckBFloat16(shape), iter: Effort.Iterations(20_000), threads: 1);
     }
 
+    /// <summary>2^oddA · 2^oddB − digits · 2^exponent, the odd product first; what is expected counts in 2⁻¹²⁶.</summary>
+    [Theory]
+    [InlineData(-63, -63, 1, -150, 0)] // 2⁻¹²⁶ − 2⁻¹⁵⁰ has 24 digits and is smaller than 2⁻¹²⁶
+    [InlineData(-63, -63, 1, -151, 1)] // a tie: to even, which is 2⁻¹²⁶
+    [InlineData(-63, -63, 3, -152, 0)] // nearer to 2⁻¹²⁶ − 2⁻¹⁵⁰, though as a denormal it would be rounded to 2⁻¹²⁶
+    [InlineData(-63, -63, 1, -152, 1)]
+    [InlineData(-63, -64, -1, -127, 0)] // the odd product alone is flushed, so the sum is too
+    [InlineData(-130, 20, 0, 0, 0)] // a denormal factor is zero
+    [InlineData(100, 100, 1, 200, float.PositiveInfinity)] // the odd product overflows; the even one is never rounded to −∞
+    public void What_is_too_small_or_too_large_ends_as_specified(int oddA, int oddB, int digits, int exponent, float expectedInSmallest)
+    {
+        Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
+        ushort[] a = [Number(-digits, exponent / 2), Number(1, oddA)], b = [Number(1, exponent - exponent / 2), Number(1, oddB)];
+        float expected = MathF.ScaleB(expectedInSmallest, -126), twin = TileTwin.BFloat16(0, a[0], a[1], b[0], b[1]);
+        ushort[] panel = new ushort[2 * Columns];
+        for (int column = 0; column < Columns; column++) b.CopyTo(panel, 2 * column);
+        float[] y = Call<ushort, ushort, float>(MachineTiles.BFloat16(1), new Shape(1, 1, false, Numbers.Usual, 0, 0), a, panel, new float[Columns]);
+        Assert.Equal(expected, twin);
+        Assert.All(y, actual => Assert.Equal(expected, actual));
+
+        static ushort Number(int digits, int exponent) => (ushort)(BitConverter.SingleToInt32Bits(MathF.ScaleB(digits, exponent)) >> 16);
+    }
+
     [Fact]
     public void Int8_is_what_its_instruction_is_specified_to_be()
     {
