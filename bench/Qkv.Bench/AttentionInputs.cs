@@ -1,4 +1,5 @@
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Bench;
 
@@ -8,12 +9,14 @@ internal sealed unsafe class AttentionInputs
     public const int Heads = 12, HeadSize = 64, Features = Heads * HeadSize;
 
     private readonly int _threads;
+    private readonly bool _bfloat16;
     private readonly AlignedBuffer _joined; // (L, 3·H·D): queries, keys, values side by side, as a layer's product leaves them
     private readonly AlignedBuffer _context, _scratch;
     private readonly int[] _starts = GC.AllocateArray<int>(2, pinned: true);
 
-    public AttentionInputs(int length, int threads)
+    public AttentionInputs(int length, int threads, bool bfloat16 = false)
     {
+        _bfloat16 = bfloat16 && MachineTiles.HasBFloat16;
         _threads = threads;
         _starts[1] = length;
         // Scores of such queries and keys have a standard deviation of 1.3: some weights are large, most are small.
@@ -50,6 +53,7 @@ internal sealed unsafe class AttentionInputs
                 Keys = _joined.Pointer + Features,
                 Values = _joined.Pointer + 2 * Features,
                 KeyStride = 3 * Features,
+                BFloat16 = _bfloat16,
             };
             FlashAttention.Forward(shape, _context.Pointer, Features, _scratch.Pointer, _threads);
         }

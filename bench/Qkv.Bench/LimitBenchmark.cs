@@ -2,6 +2,7 @@ using System.Globalization;
 using System.IO.Enumeration;
 using Qkv.Encoders;
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 using Qkv.Parameters;
 using Qkv.Text;
 using Qkv.Training;
@@ -9,8 +10,8 @@ using Qkv.Training;
 namespace Qkv.Bench;
 
 /// <summary>
-/// How near the machine's limit the engine comes: the multiply-add peak of one thread and of all, and the share of it that each
-/// matrix product of BERT-base, attention, whole forward passes and a training step reach; for int8, of the peak of int8 products. Only multiply-adds count as work (two operations
+/// How near the machine's limit the engine comes: the multiply-add peak of one thread and of all (and of the instructions in machine code), and the share of it that each
+/// matrix product of BERT-base, attention, whole forward passes and a training step reach. Only multiply-adds count as work (two operations
 /// each); bias, activation, residual, softmax and LayerNorm take time and count nothing. Prints TSV with a header line.
 /// </summary>
 internal static unsafe class LimitBenchmark
@@ -24,23 +25,23 @@ internal static unsafe class LimitBenchmark
         Console.WriteLine("case\tthreads\tmilliseconds\tgflops\tshare\ttokens_per_second");
         foreach (int threads in Threads())
         {
-            double peak = MachinePeak.Gflops(threads, 1), int8Peak = MachinePeak.Int8Gops(threads, 1), memory = MachinePeak.ReadGigabytes(threads, 1);
+            double memory = MachinePeak.ReadGigabytes(threads, 1);
+            var peaks = new SortedDictionary<Arithmetic, double> { [Arithmetic.Float32] = MachinePeak.Gflops(Arithmetic.Float32, threads, 1) };
             var results = new List<(Case Case, double Seconds)>();
             foreach (Case each in Cases(threads))
             {
                 if (!FileSystemName.MatchesSimpleExpression(filter, each.Name)) continue;
                 results.Add((each, Timing.Best(each.Prepare(), Budget)));
                 // Other processes may have held the first measurement down; the peak is the best that was seen.
-                if (each.Int8) int8Peak = Math.Max(int8Peak, MachinePeak.Int8Gops(threads, Budget / 10));
-                else peak = Math.Max(peak, MachinePeak.Gflops(threads, Budget / 10));
+                peaks[each.Arithmetic] = Math.Max(peaks.GetValueOrDefault(each.Arithmetic), MachinePeak.Gflops(each.Arithmetic, threads, Budget / 10));
             }
-            Console.WriteLine($"peak/{SimdSupport.Level}\t{threads}\t\t{Number(peak)}\t{Number(1)}\t");
-            Console.WriteLine($"peak-int8/{SimdSupport.Level}\t{threads}\t\t{Number(int8Peak)}\t{Number(1)}\t");
+            foreach ((Arithmetic arithmetic, double peak) in peaks)
+                Console.WriteLine($"peak/{(arithmetic == Arithmetic.Float32 ? SimdSupport.Vectors : arithmetic)}\t{threads}\t\t{Number(peak)}\t{Number(1)}\t");
             Console.WriteLine($"memory/{Number(memory)} GB a second\t{threads}\t\t\t\t");
             foreach ((Case each, double seconds) in results)
             {
                 double gflops = each.Operations / seconds / 1e9;
-                Console.WriteLine($"{each.Name}\t{threads}\t{Number(1e3 * seconds)}\t{Number(gflops)}\t{Number(gflops / (each.Int8 ? int8Peak : peak))}\t{(each.Tokens > 0 ? Number(each.Tokens / seconds) : "")}");
+                Console.WriteLine($"{each.Name}\t{threads}\t{Number(1e3 * seconds)}\t{Number(gflops)}\t{Number(gflops / peaks[each.Arithmetic])}\t{(each.Tokens > 0 ? Number(each.Tokens / seconds) : "")}");
             }
         }
     }
@@ -49,23 +50,54 @@ internal static unsafe class LimitBenchmark
 
     private static IEnumerable<Case> Cases(int threads)
     {
+        // What C# multiplies by itself is float32 whatever the parameters are.
+        Arithmetic[] arithmetics = [Arithmetic.Float32, .. MachineTiles.HasBFloat16 ? [Arithmetic.BFloat16] : (Arithmetic[])[], .. MachineTiles.HasInt8 ? [Arithmetic.Int8] : (Arithmetic[])[]];
         foreach (Product product in (Product[])[new("qkv", 3, 768, 768), new("projection", 1, 768, 768, Residual: true),
             new("intermediate", 1, 768, 3072, Activation.Gelu), new("output", 1, 3072, 768, Residual: true)])
-            foreach (Precision precision in (Precision[])[Precision.Float32, Precision.Int8])
+            foreach (Arithmetic arithmetic in arithmetics)
                 foreach (int rows in s_rows)
-                    yield return new Case($"matmul{(precision == Precision.Int8 ? "-int8" : "")}/{product.Name}/{product.Inputs}x{product.Maps * product.Outputs}/{rows}",
-                        2.0 * rows * product.Inputs * product.Maps * product.Outputs, () => MatMulOf(product, rows, threads, precision), Int8: precision == Precision.Int8);
+                    yield return new Case($"matmul{(arithmetic == Arithmetic.Float32 ? "" : "-" + arithmetic.ToString().ToLowerInvariant())}/{product.Name}/{product.Inputs}x{product.Maps * product.Outputs}/{rows}",
+                        2.0 * rows * product.Inputs * product.Maps * product.Outputs, () => MatMulOf(product, rows, threads, PrecisionOf(arithmetic)), Arithmetic: arithmetic);
         foreach (int length in (int[])[128, 512, 2048])
-            yield return new Case($"attention/12x64/{length}", 4.0 * 768 * length * length, () => new AttentionInputs(length, threads).Flash);
-        foreach (Precision precision in (Precision[])[Precision.Float32, Precision.Int8])
+            foreach (Arithmetic arithmetic in arithmetics)
+                if (arithmetic != Arithmetic.Int8)
+                    yield return new Case($"attention{(arithmetic == Arithmetic.Float32 ? "" : "-bfloat16")}/12x64/{length}", 4.0 * 768 * length * length, () => new AttentionInputs(length, threads, arithmetic == Arithmetic.BFloat16).Flash, Arithmetic: arithmetic);
+        foreach (Arithmetic arithmetic in arithmetics)
         {
+            Precision precision = PrecisionOf(arithmetic);
             Encoder? encoder = null;
             foreach ((int sequences, int length) in ((int, int)[])[(1, 128), (8, 128), (1, 512)])
                 yield return new Case($"bert-base/{precision.ToString().ToLowerInvariant()}/{sequences}x{length}", ForwardOperations(RandomEncoder.Base, sequences, length),
-                    () => ForwardOf(encoder ??= RandomEncoder.Create(RandomEncoder.Base, threads, precision), RandomEncoder.Batch(sequences, length)), sequences * length,
-                    precision == Precision.Int8);
+                    () => ForwardOf(encoder ??= RandomEncoder.Create(RandomEncoder.Base, threads, precision), RandomEncoder.Batch(sequences, length)), sequences * length, arithmetic);
         }
         yield return TrainingStep(threads);
+        if (threads > 1) yield break;
+        foreach (int inner in (int[])[256, 768])
+        {
+            if (MachineTiles.HasBFloat16) yield return Tile(Arithmetic.BFloat16, inner);
+            if (MachineTiles.HasInt8) yield return Tile(Arithmetic.Int8, inner);
+        }
+    }
+
+    private static Precision PrecisionOf(Arithmetic arithmetic) => Enum.Parse<Precision>(arithmetic.ToString());
+
+    /// <summary>The highest register tile by itself, on zeros that stay in the nearest cache.</summary>
+    private static Case Tile(Arithmetic arithmetic, int inner)
+    {
+        // Long beside the clock.
+        const int calls = 1000, columns = 32, rows = MachineTiles.Rows;
+        return new Case($"tile/{arithmetic}/{rows}x{inner}", 2.0 * calls * rows * columns * inner, () =>
+        {
+            bool half = arithmetic == Arithmetic.BFloat16;
+            delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile = half ? MachineTiles.BFloat16(rows) : MachineTiles.Int8(rows);
+            int bytes = inner * (half ? sizeof(ushort) : sizeof(byte));
+            AlignedBuffer a = new(rows * bytes / sizeof(float), zeroed: true), b = new(columns * bytes / sizeof(float), zeroed: true), c = new(rows * columns);
+            return () =>
+            {
+                TileCall call = new() { A = (byte*)a.Pointer, AStride = bytes, B = (byte*)b.Pointer, C = c.Pointer, CStride = columns * sizeof(float), Steps = bytes / 4, Next = (byte*)b.Pointer };
+                for (int i = 0; i < calls; i++) tile(&call);
+            };
+        }, Arithmetic: arithmetic);
     }
 
     /// <summary>One step of the masked language model: 32 sequences of 128 tokens through 4 layers of 256, and back, and AdamW.</summary>
@@ -116,7 +148,7 @@ internal static unsafe class LimitBenchmark
 
     private static string Number(double value) => value.ToString(value < 10 ? "F3" : "F1", CultureInfo.InvariantCulture);
 
-    private sealed record Case(string Name, double Operations, Func<Action> Prepare, int Tokens = 0, bool Int8 = false);
+    private sealed record Case(string Name, double Operations, Func<Action> Prepare, int Tokens = 0, Arithmetic Arithmetic = Arithmetic.Float32);
 
     private sealed record Product(string Name, int Maps, int Inputs, int Outputs, Activation Activation = Activation.Linear, bool Residual = false);
 

@@ -1,13 +1,28 @@
 using System.Runtime.CompilerServices;
+using Qkv.Bench.Tiles;
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Bench;
 
-/// <summary>What the processor can do at the SIMD level in use: fused multiply-adds from registers, and reading memory.</summary>
+/// <summary>What is multiplied, and so which instruction's peak counts.</summary>
+internal enum Arithmetic
+{
+    /// <summary>Fused multiply-adds of float32, with vectors of the SIMD level.</summary>
+    Float32,
+
+    /// <summary><c>vdpbf16ps</c>: pairs of bfloat16.</summary>
+    BFloat16,
+
+    /// <summary><c>vpdpbusd</c>: fours of 8-bit integers.</summary>
+    Int8,
+}
+
+/// <summary>What the processor can do at the SIMD level in use: multiply-adds from registers, and reading memory.</summary>
 internal static unsafe class MachinePeak
 {
-    // About 2 ms of multiply-adds: long beside starting a job, short beside the scheduler's time slice.
-    private const int Steps = 1_000_000;
+    // About 20 ms of multiply-adds, as a layer takes: the clock of a burst of 2 ms, which is 5 % higher, is not one that a forward pass can have.
+    private const int Steps = 10_000_000;
 
     // Two multiply-add pipes of latency four keep eight additions in flight; twelve accumulators and two factors fit 16 registers.
     private const int Accumulators = 12;
@@ -19,20 +34,20 @@ internal static unsafe class MachinePeak
     private const int NumbersPerPart = 1 << 18;
 
     /// <summary>Multiply-adds, counted as two operations each, in 10⁹ a second.</summary>
-    public static double Gflops(int threads, double budget)
+    public static double Gflops(Arithmetic arithmetic, int threads, double budget)
     {
-        int parts = threads == 1 ? 1 : 4 * threads, width = Math.Max(1, (int)SimdSupport.Level / 32);
+        int parts = threads == 1 ? 1 : 2 * threads;
+        if (arithmetic != Arithmetic.Float32)
+        {
+            nint loop = (nint)ExecutableMemory.Load(PeakLoop.Assemble(arithmetic), out string? refusal);
+            if (loop == 0) throw new PlatformNotSupportedException(refusal);
+            double best = Timing.Best(() => Workers.Run(new MachineLoop((delegate* unmanaged<nint, void>)loop), parts, threads), budget);
+            return 2.0 * PeakLoop.Accumulators * (arithmetic == Arithmetic.BFloat16 ? 32 : 64) * Steps * parts / best / 1e9;
+        }
+        int width = Math.Max(1, (int)SimdSupport.Vectors / 32);
         var sums = new AlignedBuffer(parts);
         double seconds = Timing.Best(() => Workers.Run(new MultiplyAdds(sums.Pointer), parts, threads), budget);
         return 2.0 * Accumulators * width * Steps * parts / seconds / 1e9;
-    }
-
-    /// <summary>Products of uint8 and int8 added to int32, counted as two operations each, in 10⁹ a second: a tile whose operands stay in the first cache.</summary>
-    public static double Int8Gops(int threads, double budget)
-    {
-        int parts = threads == 1 ? 1 : 4 * threads;
-        double seconds = Timing.Best(() => Workers.Run(new Int8Products(), parts, threads), budget);
-        return 2.0 * Int8Products.Products * parts / seconds / 1e9;
     }
 
     /// <summary>Memory read, in 10⁹ bytes a second.</summary>
@@ -74,21 +89,11 @@ internal static unsafe class MachinePeak
         }
     }
 
-    private readonly struct Int8Products : IKernel
+    private readonly struct MachineLoop(delegate* unmanaged<nint, void> code) : IKernel
     {
-        // The tile is not free of its loads, but no product can be: 12 rows of a panel of 256 groups fit the first cache.
-        private const int Rows = 12, Groups = 256, Rounds = 400;
+        private readonly delegate* unmanaged<nint, void> _code = code;
 
-        public const long Products = (long)Rounds * Rows * Groups * QuantizedTile.GroupBytes;
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        public void Run<V>(int part, int worker) where V : struct, ISimd<V>
-        {
-            byte* a = stackalloc byte[Rows * Groups * QuantizedTile.Group];
-            sbyte* b = stackalloc sbyte[Groups * QuantizedTile.GroupBytes];
-            int* c = stackalloc int[Rows * MatMulTile.PanelWidth];
-            for (int round = 0; round < Rounds; round++) QuantizedTile.Multiply(a, Groups * QuantizedTile.Group, b, c, MatMulTile.PanelWidth, Rows, Groups, add: false);
-        }
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V> => _code(Steps);
     }
 
     private readonly struct Reads(float* buffer, float* sums) : IKernel

@@ -1,6 +1,7 @@
 using BenchmarkDotNet.Running;
 using Qkv.Bench;
 using Qkv.Bench.Peers;
+using Qkv.Bench.Tiles;
 
 const string usage = """
     Usage: dotnet run -c Release --project bench/Qkv.Bench -- COMMAND
@@ -11,6 +12,7 @@ const string usage = """
                                 fails where float32 outputs differ
       kernels [--filter GLOB …] BenchmarkDotNet on every kernel; takes BenchmarkDotNet's own options
       tokenizer [FILE]          tokens a second over the lines of FILE or a built-in text (TSV)
+      tiles [--check]           assembles the engine's machine code into src/Qkv/Kernels/MachineCode/TileCode.g.cs, or says whether it is that
     """;
 
 switch (args)
@@ -46,6 +48,10 @@ switch (args)
     case ["tokenizer", string corpus]:
         TokenizerRates.Run(corpus);
         return 0;
+    case ["tiles"]:
+        return TileSource.Run(check: false);
+    case ["tiles", "--check"]:
+        return TileSource.Run(check: true);
     default:
         Console.Error.WriteLine(usage);
         return 2;

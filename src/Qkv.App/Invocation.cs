@@ -2,6 +2,7 @@ using System.Buffers;
 using Qkv.App.Attention;
 using Qkv.App.Output;
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 using Qkv.Text;
 
 namespace Qkv.App;
@@ -17,7 +18,11 @@ internal sealed record Invocation(Terminal Terminal, string ModelDirectory, int?
 
     public string ModelName => ModelDirectory == Bundled ? "bundled" : Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(ModelDirectory)));
 
-    public TextEncoder LoadEncoder() => TextEncoder.Load(ModelDirectory, new TextEncoderOptions { Threads = Threads, Precision = Precision });
+    public TextEncoder LoadEncoder()
+    {
+        if (Precision != Precision.Float32 && MachineTiles.Refusal is { } refusal) Note($"{refusal}; the kernels written in C# compute instead.");
+        return TextEncoder.Load(ModelDirectory, new TextEncoderOptions { Threads = Threads, Precision = Precision });
+    }
 
     /// <summary>Refuses every other precision in the name of a verb that learns, or measures what is learned.</summary>
     public void NeedFloat32(string verb)

@@ -12,7 +12,7 @@ internal static class Effort
 {
     private static readonly double s_factor = double.Parse(Environment.GetEnvironmentVariable("QKV_EFFORT") ?? "1", CultureInfo.InvariantCulture);
 
-    public static int Iterations(int full) => (int)Math.Max(1, s_factor * full * Math.Max((int)SimdSupport.Level, 64) / 512);
+    public static int Iterations(int full) => (int)Math.Max(1, s_factor * full * Math.Max((int)SimdSupport.Vectors, 64) / 512);
 
     /// <summary>The same cases in every run: what fails in one place fails in all.</summary>
     public static Gen<T> Repeatable<T>(this Gen<T> cases) => new RepeatableGen<T>(cases);

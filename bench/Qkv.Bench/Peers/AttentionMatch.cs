@@ -8,9 +8,9 @@ internal sealed class AttentionMatch : IDisposable
     private readonly AttentionInputs _inputs;
     private readonly OnnxPeer.Bound _peer;
 
-    public AttentionMatch(int length, OnnxPeer peer, int threads)
+    public AttentionMatch(int length, OnnxPeer peer, int threads, bool bfloat16)
     {
-        _inputs = new AttentionInputs(length, threads);
+        _inputs = new AttentionInputs(length, threads, bfloat16);
         long[] shape = [1, length, AttentionInputs.Features];
         _peer = peer.Bind([("query", Value(0)), ("key", Value(1)), ("value", Value(2))], "output", shape);
 

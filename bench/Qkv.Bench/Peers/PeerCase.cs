@@ -16,9 +16,10 @@ internal sealed record PeerCase(string Model, string Precision, string Size)
     public static readonly PeerCase[] All =
     [
         .. PeerModel.All.SelectMany(model => s_float32Sizes.Select(size => new PeerCase(model.Name, "float32", size))),
-        new("bert-base", "bfloat16", "1x16"),
+        .. new[] { "1x16", "1x128", "8x128", "1x512", RaggedSorted }.Select(size => new PeerCase("bert-base", "bfloat16", size)),
+        new("minilm-l6", "bfloat16", "1x128"),
         .. new[] { "1x128", "8x128" }.Select(size => new PeerCase("bert-base", "int8", size)),
-        .. new[] { "512", "2048", "8192" }.Select(length => new PeerCase(Attention, "float32", length)),
+        .. from precision in (string[])["float32", "bfloat16"] from length in (string[])["512", "2048", "8192"] select new PeerCase(Attention, precision, length),
     ];
 
     public string Name => $"{Model}/{Precision}/{Size}";

@@ -99,7 +99,7 @@ internal static class PeersBenchmark
 
     private static PeerRow Attention(PeerCase row, OnnxPeer peer, int threads, int pairs)
     {
-        using var match = new AttentionMatch(row.Lengths()[0], peer, threads);
+        using var match = new AttentionMatch(row.Lengths()[0], peer, threads, row.Precision == "bfloat16");
         double difference = match.Difference();
         return Row(row, threads, Timing.Alternate(match.Ours, match.Theirs, pairs), difference);
     }

@@ -4,6 +4,7 @@ using Qkv.App.Attention;
 using Qkv.App.Output;
 using Qkv.Encoders;
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 using Qkv.Parameters;
 using Qkv.Text;
 
@@ -110,8 +111,9 @@ internal static class Facts
         yield return new(group, "precision", encoder.Model.Precision.ToString().ToLowerInvariant());
         yield return new(group, "memory_of_parameters", held, Megabytes(held));
         yield return new(group, "memory_of_process", resident, Megabytes(resident));
-        yield return new(group, "simd", (int)SimdSupport.Level, Bits(SimdSupport.Level));
-        yield return new(group, "simd_of_processor", (int)SimdSupport.Processor, Bits(SimdSupport.Processor));
+        yield return new(group, "simd", (int)SimdSupport.Vectors, Bits(SimdSupport.Level));
+        yield return new(group, "simd_of_processor", Math.Min((int)SimdSupport.Processor, (int)SimdLevel.Vector512), Bits(SimdSupport.Processor));
+        yield return new(group, "machine_code", (string[])[.. MachineTiles.HasInt8 ? ["int8"] : (string[])[], .. MachineTiles.HasBFloat16 ? ["bfloat16"] : (string[])[]], MachineTiles.Refusal);
         yield return new(group, "threads", encoder.Model.Encoder.Threads);
         yield return new(group, "threads_of_machine", Workers.Limit);
     }
@@ -148,7 +150,13 @@ internal static class Facts
 
     private static string Megabytes(long bytes) => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e6:N1} MB");
 
-    private static string Bits(SimdLevel level) => level == SimdLevel.Scalar ? "scalar" : $"{(int)level} bits";
+    private static string Bits(SimdLevel level) => level switch
+    {
+        SimdLevel.Scalar => "scalar",
+        SimdLevel.Avx512Vnni => "512 bits, AVX512-VNNI",
+        SimdLevel.Avx512Bf16 => "512 bits, AVX512-VNNI, AVX512-BF16",
+        _ => $"{(int)level} bits",
+    };
 
     private static void Write(Utf8JsonWriter json, string name, object? value)
     {

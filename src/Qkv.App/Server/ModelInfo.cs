@@ -33,7 +33,7 @@ internal static class ModelInfo
         json.WriteEndObject();
         json.WriteString("precision", encoder.Model.Precision.ToString().ToLowerInvariant());
         json.WriteNumber("threads", encoder.Model.Encoder.Threads);
-        json.WriteNumber("simd", (int)SimdSupport.Level);
+        json.WriteNumber("simd", (int)SimdSupport.Vectors);
         json.WriteString("version", typeof(ModelInfo).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion);
         json.WriteEndObject();
     }

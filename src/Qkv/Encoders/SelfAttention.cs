@@ -1,4 +1,5 @@
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 using Qkv.Text;
 
 namespace Qkv.Encoders;
@@ -139,6 +140,7 @@ public sealed unsafe class SelfAttention
             KeyStride = 3 * features,
             Mask = new AttentionMaskView { HiddenKeys = tokens.HiddenKeys == null ? null : tokens.HiddenKeys - tokens.Origin },
             Dropout = a.WeightsDropout,
+            BFloat16 = MachineTiles.HasBFloat16 && _queriesKeysValues.Matrix.Precision != Precision.Float32,
         };
     }
 

@@ -20,10 +20,16 @@ internal unsafe struct AttentionShape
     public AttentionMaskView Mask;
     public float* Temperatures; // (H): a head's scores are divided by it, in the forward pass; null for 1
 
+    /// <summary>Whether flash attention multiplies in bfloat16, which the processor must have tiles for; never while a model learns.</summary>
+    public bool BFloat16;
+
     /// <summary>What the weights are multiplied by after the softmax, while a model learns.</summary>
     public Dropout Dropout;
 
     public readonly float Scale => 1f / MathF.Sqrt(HeadSize);
+
+    /// <summary>What products of head <paramref name="head"/> are multiplied by to become scores.</summary>
+    public readonly float ScaleOf(int head) => Temperatures == null ? Scale : Scale / Temperatures[head];
 
     public readonly int QueryLength(int sequence) => QueryStarts[sequence + 1] - QueryStarts[sequence];
 
@@ -43,8 +49,15 @@ internal unsafe struct AttentionShape
     [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
     public readonly void Score<V>(float* products, int sequence, int head, int query, int first, int count) where V : struct, ISimd<V>
     {
-        Elementwise.Scale<V>(products, count, Temperatures == null ? Scale : Scale / Temperatures[head]);
+        Elementwise.Scale<V>(products, count, ScaleOf(head));
         if (Mask.Additive != null) Elementwise.Add<V>(products, Mask.AdditiveRow(sequence, head, query) + first, products, count);
+        Hide(products, sequence, query, first, count);
+    }
+
+    /// <summary>Scores or products of one query with keys first … first + count: those of hidden keys become −∞.</summary>
+    [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
+    public readonly void Hide(float* products, int sequence, int query, int first, int count)
+    {
         if (Mask.HiddenKeys != null)
         {
             byte* hidden = Mask.HiddenKeys + KeyStarts[sequence] + first;

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Kernels;
 
@@ -58,7 +59,8 @@ public static unsafe partial class FlashAttention
     {
         int padded = (headSize + Width - 1) / Width * Width;
         // K tile, V tile, scores of a block of rows, o, m, l
-        return KeyTile * headSize + KeyTile * padded + Rows * KeyTile + QueryBlock * padded + 2 * QueryBlock;
+        int float32 = KeyTile * headSize + KeyTile * padded + Rows * KeyTile + QueryBlock * padded + 2 * QueryBlock;
+        return MachineTiles.HasBFloat16 ? Math.Max(float32, BFloat16ScratchSize(headSize)) : float32;
     }
 
     /// <param name="shape">Queries, keys, values and masks.</param>
@@ -86,7 +88,9 @@ public static unsafe partial class FlashAttention
             if (queries <= 0) return;
             float* output = _context + (shape.QueryStarts[sequence] + first) * contextStride + head * shape.HeadSize;
             float* logSums = _logSums == null ? null : _logSums + (nint)(shape.QueryStarts[sequence] + first) * shape.Heads + head;
-            Block<V>(shape, sequence, head, first, queries, output, contextStride, _scratch + (nint)worker * ScratchSize(shape.HeadSize), logSums);
+            float* scratch = _scratch + (nint)worker * ScratchSize(shape.HeadSize);
+            if (shape.BFloat16) BlockBFloat16(shape, sequence, head, first, queries, output, contextStride, scratch);
+            else Block<V>(shape, sequence, head, first, queries, output, contextStride, scratch, logSums);
         }
     }
 
@@ -103,6 +107,8 @@ public static unsafe partial class FlashAttention
         float* l = m + QueryBlock; // (queries)
         float* q = shape.QueriesOf(sequence, head) + first * shape.QueryStride; // (queries, D)
         float* factors = stackalloc float[shape.Dropout.IsOn ? KeyTile : 0];
+        // Where nothing is added, the softmax scales the products on its way.
+        float scale = shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f;
         new Span<float>(o, queries * padded).Clear();
         new Span<float>(m, queries).Fill(float.NegativeInfinity);
         new Span<float>(l, queries).Clear();
@@ -119,8 +125,9 @@ public static unsafe partial class FlashAttention
                     MatMulTile.Multiply<V>(q + row * shape.QueryStride, shape.QueryStride, 1, kTile + panel * size, Width, p + panel, KeyTile, rows, size, add: false);
                 for (int i = 0; i < rows; i++)
                 {
-                    shape.Score<V>(p + i * KeyTile, sequence, head, first + row + i, key, count);
-                    OnlineSoftmax<V>(p + i * KeyTile, count, ref m[row + i], ref l[row + i], o + (row + i) * padded, padded);
+                    if (shape.Mask.Additive == null) shape.Hide(p + i * KeyTile, sequence, first + row + i, key, count);
+                    else shape.Score<V>(p + i * KeyTile, sequence, head, first + row + i, key, count);
+                    OnlineSoftmax<V>(p + i * KeyTile, count, scale, ref m[row + i], ref l[row + i], o + (row + i) * padded, padded);
                     // After the sum l, as dropout comes after the softmax.
                     if (shape.Dropout.IsOn) shape.Drop<V>(p + i * KeyTile, sequence, head, first + row + i, key, count, factors);
                 }
@@ -129,23 +136,29 @@ public static unsafe partial class FlashAttention
             }
         }
 
-        float factor = shape.Mask.HeadFactor(head);
+        Finish<V>(o, padded, l, queries, size, shape.Mask.HeadFactor(head), context, contextStride);
+        // A row that sees no key has no weights: its λ of +∞ gives none back.
+        for (int row = 0; logSums != null && row < queries; row++) logSums[row * shape.Heads] = l[row] == 0f ? float.PositiveInfinity : m[row] + MathF.Log(l[row]);
+    }
+
+    /// <summary>context = o / l, times what a head is multiplied by.</summary>
+    private static void Finish<V>(float* o, int padded, float* l, int queries, int size, float factor, float* context, nint contextStride) where V : struct, ISimd<V>
+    {
         for (int row = 0; row < queries; row++)
         {
             float* result = o + row * padded;
             Elementwise.Scale<V>(result, size, l[row] == 0f ? 0f : factor / l[row]);
             new ReadOnlySpan<float>(result, size).CopyTo(new Span<float>(context + row * contextStride, size));
-            // A row that sees no key has no weights: its λ of +∞ gives none back.
-            if (logSums != null) logSums[row * shape.Heads] = l[row] == 0f ? float.PositiveInfinity : m[row] + MathF.Log(l[row]);
         }
     }
 
-    /// <summary>p = exp(s − m'), in place; m, l and o are brought up to the new maximum.</summary>
+    /// <summary>p = exp(scale·s − m'), in place, or where <paramref name="rounded"/> says as bfloat16; m, l and o are brought up to the new maximum.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void OnlineSoftmax<V>(float* s, int count, ref float m, ref float l, float* o, int size) where V : struct, ISimd<V>
+    private static void OnlineSoftmax<V>(float* s, int count, float scale, ref float m, ref float l, float* o, int size, ushort* rounded = null) where V : struct, ISimd<V>
     {
-        float max = MathF.Max(m, Softmax.Max<V>(s, count));
-        float sum = Softmax.ExpSum<V>(s, count, max, s);
+        // The product that is largest is so scaled as well, as scales are positive.
+        float max = MathF.Max(m, scale * Softmax.Max<V>(s, count));
+        float sum = rounded == null ? Softmax.ExpSum<V>(s, count, max, s, scale) : ExpSum(s, count, max, rounded, scale);
         if (max != m && l != 0f)
         {
             float rescale = MathF.Exp(m - max);

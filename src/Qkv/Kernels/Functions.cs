@@ -22,18 +22,24 @@ internal static class Functions
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Exp<V>(V x) where V : struct, ISimd<V>
     {
-        V highest = V.Create(ExpHighest), lowest = V.Create(ExpLowest);
-        V clamped = V.WhereLess(highest, x, highest, x);
+        V highest = V.Create(ExpHighest);
+        return ExpOfAtMost88(V.WhereLess(highest, x, highest, x));
+    }
+
+    /// <summary>The same where x is known to be at most 88, as in every softmax.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V ExpOfAtMost88<V>(V x) where V : struct, ISimd<V>
+    {
         // x = n·ln 2 + r, |r| ≤ ln 2 / 2: eˣ = 2ⁿ·eʳ
-        V n = V.Round(clamped * V.Create(Log2E));
-        V r = V.Fma(n, V.Create(-Ln2Low), V.Fma(n, V.Create(-Ln2High), clamped));
+        V n = V.Round(x * V.Create(Log2E));
+        V r = V.Fma(n, V.Create(-Ln2Low), V.Fma(n, V.Create(-Ln2High), x));
         V p = V.Create(0.00139504735f);
         p = V.Fma(p, r, V.Create(0.00836888276f));
         p = V.Fma(p, r, V.Create(0.0416662061f));
         p = V.Fma(p, r, V.Create(0.166665189f));
         p = V.Fma(p, r, V.Create(0.5f));
         p = V.Fma(p * r, r, r) + V.Create(1f);
-        return V.WhereLess(x, lowest, V.Create(0f), V.Scale(p, n));
+        return V.WhereLess(x, V.Create(ExpLowest), V.Create(0f), V.Scale(p, n));
     }
 
     /// <summary>The error function within 3.5e-7 (2.6e-7 with FMA; the fit alone is within 4.2e-8), exactly ±1 beyond ±3.95: x·P(x²)/Q(x²).</summary>

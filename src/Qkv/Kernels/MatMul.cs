@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Kernels;
 
@@ -27,6 +28,8 @@ internal readonly unsafe struct MatMul : IKernel
 
     private readonly float* _x; // (T, K)
     private readonly nint _xStride;
+    private readonly ushort* _rounded; // X as bfloat16 (T, padded K) where machine tiles multiply it, else null
+    private readonly int _innerBlock;
     private readonly int _rows;
     private readonly PackedView _w; // (N / 32, K, 32)
     private readonly int _panelCount;
@@ -39,11 +42,14 @@ internal readonly unsafe struct MatMul : IKernel
     private readonly int _rowBlocks;
     private readonly int _threads;
 
-    private MatMul(float* x, nint xStride, int rows, PackedMatrix w, int firstMap, int maps, float* y, nint yStride,
+    private MatMul(float* x, nint xStride, ushort* rounded, int rows, PackedMatrix w, int firstMap, int maps, float* y, nint yStride,
         Activation activation, float* residual, nint residualStride, int threads)
     {
         _x = x;
         _xStride = xStride;
+        _rounded = rounded;
+        // As many bytes of W.
+        _innerBlock = rounded == null ? InnerBlock : 2 * InnerBlock;
         _rows = rows;
         _w = w.View(firstMap);
         _panelCount = maps * w.PanelsPerMap;
@@ -70,7 +76,20 @@ internal readonly unsafe struct MatMul : IKernel
             QuantizedMatMul.Forward(x, xStride, rows, w, y, yStride, threads, activation, residual, residualStride, firstMap, maps == 0 ? w.Maps : maps);
             return;
         }
-        var kernel = new MatMul(x, xStride, rows, w, firstMap, maps == 0 ? w.Maps : maps, y, yStride, activation, residual, residualStride, threads);
+        if (w.Precision == Precision.BFloat16 && MachineTiles.HasBFloat16)
+        {
+            int padded = w.View(0).Padded;
+            using var memory = new Rented((long)rows * padded / 2);
+            ushort* rounded = (ushort*)memory.Pointer;
+            new BFloat16.Rows(x, xStride, rows, w.Inner, rounded, padded).Run(threads);
+            Run(new MatMul(x, padded, rounded, rows, w, firstMap, maps == 0 ? w.Maps : maps, y, yStride, activation, residual, residualStride, threads), w, threads);
+            return;
+        }
+        Run(new MatMul(x, xStride, null, rows, w, firstMap, maps == 0 ? w.Maps : maps, y, yStride, activation, residual, residualStride, threads), w, threads);
+    }
+
+    private static void Run(in MatMul kernel, PackedMatrix w, int threads)
+    {
         int parts = kernel._rowBlocks * ((kernel._panelCount + kernel._panelsPerPart - 1) / kernel._panelsPerPart);
         Workers.Run(kernel, parts, threads);
         GC.KeepAlive(w);
@@ -79,13 +98,17 @@ internal readonly unsafe struct MatMul : IKernel
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run<V>(int part, int worker) where V : struct, ISimd<V>
     {
-        int firstRow = part % _rowBlocks * RowBlock, rows = Math.Min(RowBlock, _rows - firstRow);
-        int firstPanel = part / _rowBlocks * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
+        // Rows stay while the panels pass by: X comes from the second cache, and W is fetched ahead.
+        int partsOfRows = (_panelCount + _panelsPerPart - 1) / _panelsPerPart;
+        int firstRow = part / partsOfRows * RowBlock, rows = Math.Min(RowBlock, _rows - firstRow);
+        int firstPanel = part % partsOfRows * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
         float* edge = stackalloc float[RowBlock * Width];
         float* scratch = stackalloc float[_w.NeedsScratch ? InnerBlock * Width : 0];
-        for (int k = 0; k < _w.Inner; k += InnerBlock)
+        // After an activation the residual cannot be part of the sums.
+        float* residual = _activation == Activation.Linear ? _residual : null;
+        for (int k = 0; k < _w.Inner; k += _innerBlock)
         {
-            int depth = Math.Min(InnerBlock, _w.Inner - k);
+            int depth = Math.Min(_innerBlock, _w.Inner - k);
             for (int panel = firstPanel; panel < endPanel; panel++)
             {
                 int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column);
@@ -95,28 +118,50 @@ internal readonly unsafe struct MatMul : IKernel
                 float* y = _y + firstRow * _yStride + first;
                 // What comes next; after the last block, most likely the panels that the other threads have left.
                 byte* next = panel + 1 < endPanel ? _w.At(panel + 1, k) : k + depth < _w.Inner ? _w.At(firstPanel, k + depth) : _w.At(firstPanel + _panelsPerPart * _threads, 0);
-                // The tile writes whole panels: the last one of a map goes through a side buffer.
-                bool whole = width == Width;
-                if (!whole && k > 0) Elementwise.CopyRows(y, _yStride, edge, Width, rows, width);
-                if (_w.Precision == Precision.BFloat16) Multiply<V, BFloat16Panel>(a, b, whole ? y : edge, whole ? _yStride : Width, rows, depth, k > 0, next);
-                else Multiply<V, Float32Panel>(a, b, whole ? y : edge, whole ? _yStride : Width, rows, depth, k > 0, next);
-                if (!whole) Elementwise.CopyRows(edge, Width, y, _yStride, rows, width);
-                if (k + depth == _w.Inner) Finish<V>(y, rows, width, _w.Bias(panel), first, firstRow);
+                // The first block starts from the bias and takes the residual along; the others add to what is there.
+                var ends = new TileEnds { C = y, CStride = _yStride, Added = y, AddedStride = _yStride };
+                if (k == 0)
+                {
+                    ends.Start = _w.Bias(panel);
+                    ends.Added = residual == null ? null : residual + firstRow * _residualStride + first;
+                    ends.AddedStride = _residualStride;
+                }
+                // The tile reads and writes whole panels: the last one of a map goes through a side buffer.
+                if (width < Width)
+                {
+                    if (ends.Added != null) Elementwise.CopyRows(ends.Added, ends.AddedStride, edge, Width, rows, width);
+                    ends = ends with { C = edge, CStride = Width, Added = ends.Added == null ? null : edge, AddedStride = Width };
+                }
+                if (_rounded != null)
+                {
+                    if (k == 0) Start<V>(ends, rows);
+                    MachineTiles.MultiplyBFloat16(_rounded + firstRow * _xStride + k, _xStride, (ushort*)b, ends.C, ends.CStride, rows, (depth + 1) / 2, add: true, next);
+                }
+                else if (_w.Precision == Precision.BFloat16) MatMulTile.Multiply<V, BFloat16Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
+                else MatMulTile.Multiply<V, Float32Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
+                if (width < Width) Elementwise.CopyRows(edge, Width, y, _yStride, rows, width);
+                if (k + depth == _w.Inner && _activation != Activation.Linear) Finish<V>(y, rows, width, first, firstRow);
             }
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Multiply<V, B>(float* a, byte* b, float* y, nint yStride, int rows, int depth, bool add, byte* next) where V : struct, ISimd<V> where B : struct, IPanel =>
-        MatMulTile.Multiply<V, B>(a, _xStride, 1, b, Width, y, yStride, rows, depth, add, next);
+    /// <summary>What the sums of machine tiles start from: bias [+ residual].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Start<V>(in TileEnds ends, int rows) where V : struct, ISimd<V>
+    {
+        for (int row = 0; row < rows; row++)
+        {
+            float* c = ends.C + row * ends.CStride;
+            for (int i = 0; i < Width; i += V.Width) (ends.Added == null ? V.Load(ends.Start + i) : V.Load(ends.Start + i) + V.Load(ends.Added + row * ends.AddedStride + i)).Store(c + i);
+        }
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Finish<V>(float* y, int rows, int width, float* bias, nint column, int firstRow) where V : struct, ISimd<V>
+    private void Finish<V>(float* y, int rows, int width, nint column, int firstRow) where V : struct, ISimd<V>
     {
         for (int row = 0; row < rows; row++, y += _yStride)
         {
-            Elementwise.Add<V>(y, bias, y, width);
-            if (_activation != Activation.Linear) ActivationFunctions.Apply<V>(_activation, y, y, width);
+            ActivationFunctions.Apply<V>(_activation, y, y, width);
             if (_residual != null) Elementwise.Add<V>(y, _residual + (firstRow + row) * _residualStride + column, y, width);
         }
     }

@@ -21,8 +21,45 @@ internal readonly struct Rows8 : IRows { public static int Count => 8; }
 
 internal readonly struct Rows12 : IRows { public static int Count => 12; }
 
+/// <summary>What the sums of a tile start from, and where they go: C = start + A · B [+ added].</summary>
+internal unsafe struct TileEnds
+{
+    public float* C; // (rows, 32)
+    public nint CStride;
+
+    /// <summary>(32): every row's sums start from it; null for zero.</summary>
+    public float* Start;
+
+    /// <summary>(rows, 32): added at the end, C itself or another; null for nothing.</summary>
+    public float* Added;
+    public nint AddedStride;
+
+    /// <summary>The same from a row and a column on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly TileEnds At(int row, int column) => new()
+    {
+        C = C + row * CStride + column,
+        CStride = CStride,
+        Start = Start == null ? null : Start + column,
+        Added = Added == null ? null : Added + row * AddedStride + column,
+        AddedStride = AddedStride,
+    };
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly void Store<V>(int row, V left, V right) where V : struct, ISimd<V>
+    {
+        if (Added != null)
+        {
+            left += V.Load(Added + row * AddedStride);
+            right += V.Load(Added + row * AddedStride + V.Width);
+        }
+        left.Store(C + row * CStride);
+        right.Store(C + row * CStride + V.Width);
+    }
+}
+
 /// <summary>
-/// The register tile of every matrix product: C (rows, 2 vectors) = [C +] A (rows, K) · B (K, 2 vectors).
+/// The register tile of every matrix product: C (rows, 2 vectors) = start + A (rows, K) · B (K, 2 vectors) [+ C].
 /// Two vectors of B and one broadcast of A feed 2·rows accumulators that stay in registers for the whole of K: 24 of the
 /// 32 registers with AVX-512, 12 of 16 elsewhere. Every accumulator adds k = 0, 1, 2, … in order, so the bits of an
 /// element do not depend on the height of the tile it fell into.
@@ -39,15 +76,15 @@ internal static unsafe class MatMulTile
     /// </summary>
     public static void Multiply<V>(float* a, nint aStride, nint aStep, float* b, nint bStride, float* c, nint cStride, int rows, int k, bool add)
         where V : struct, ISimd<V> =>
-        Multiply<V, Float32Panel>(a, aStride, aStep, (byte*)b, bStride, c, cStride, rows, k, add);
+        Multiply<V, Float32Panel>(a, aStride, aStep, (byte*)b, bStride, new TileEnds { C = c, CStride = cStride, Added = add ? c : null, AddedStride = cStride }, rows, k);
 
     /// <summary>
-    /// The same with B in any format; <paramref name="bStride"/> counts numbers, as all strides do. <paramref name="next"/> is a panel (K, 32) that
-    /// will be read soon, or null: it is fetched into the second cache on the way, a little with every step, as no processor foresees
-    /// where the next panel begins.
+    /// The same with B in any format and more to begin and to end with; <paramref name="bStride"/> counts numbers, as all strides do.
+    /// <paramref name="next"/> is a panel (K, 32) that will be read soon, or null: it is fetched into the second cache on the way, a little
+    /// with every step, as no processor foresees where the next panel begins.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Multiply<V, B>(float* a, nint aStride, nint aStep, byte* b, nint bStride, float* c, nint cStride, int rows, int k, bool add, byte* next = null)
+    public static void Multiply<V, B>(float* a, nint aStride, nint aStep, byte* b, nint bStride, in TileEnds ends, int rows, int k, byte* next = null)
         where V : struct, ISimd<V> where B : struct, IPanel
     {
         // Bytes of the next panel that each step of K fetches, so that it is complete after the last tile, and nothing beyond it is read.
@@ -59,25 +96,26 @@ internal static unsafe class MatMulTile
             byte* part = b + column * B.Size;
             int row = 0;
             if (V.Width == 16)
-                for (; row + 12 <= rows; row += 12, next += aheadOfTile) Tile<V, B, Rows12>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
+                for (; row + 12 <= rows; row += 12, next += aheadOfTile) Tile<V, B, Rows12>(a + row * aStride, aStride, aStep, part, bStride * B.Size, ends.At(row, column), k, next, ahead);
             if (V.Width == 16)
-                for (; row + 8 <= rows; row += 8, next += aheadOfTile) Tile<V, B, Rows8>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
+                for (; row + 8 <= rows; row += 8, next += aheadOfTile) Tile<V, B, Rows8>(a + row * aStride, aStride, aStep, part, bStride * B.Size, ends.At(row, column), k, next, ahead);
             else
-                for (; row + 6 <= rows; row += 6, next += aheadOfTile) Tile<V, B, Rows6>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
-            for (; row + 4 <= rows; row += 4, next += aheadOfTile) Tile<V, B, Rows4>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
-            for (; row + 2 <= rows; row += 2, next += aheadOfTile) Tile<V, B, Rows2>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
-            for (; row < rows; row++, next += aheadOfTile) Tile<V, B, Rows1>(a + row * aStride, aStride, aStep, part, bStride * B.Size, c + row * cStride + column, cStride, k, add, next, ahead);
+                for (; row + 6 <= rows; row += 6, next += aheadOfTile) Tile<V, B, Rows6>(a + row * aStride, aStride, aStep, part, bStride * B.Size, ends.At(row, column), k, next, ahead);
+            for (; row + 4 <= rows; row += 4, next += aheadOfTile) Tile<V, B, Rows4>(a + row * aStride, aStride, aStep, part, bStride * B.Size, ends.At(row, column), k, next, ahead);
+            for (; row + 2 <= rows; row += 2, next += aheadOfTile) Tile<V, B, Rows2>(a + row * aStride, aStride, aStep, part, bStride * B.Size, ends.At(row, column), k, next, ahead);
+            for (; row < rows; row++, next += aheadOfTile) Tile<V, B, Rows1>(a + row * aStride, aStride, aStep, part, bStride * B.Size, ends.At(row, column), k, next, ahead);
         }
     }
 
     // Long because accumulators must be named variables to live in registers; a row is three lines, and the branches on the
     // constant R.Count vanish when the tile is compiled.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile<V, B, R>(float* a, nint aStride, nint aStep, byte* b, nint bBytes, float* c, nint cStride, int k, bool add, byte* next, nint ahead)
+    private static void Tile<V, B, R>(float* a, nint aStride, nint aStep, byte* b, nint bBytes, TileEnds ends, int k, byte* next, nint ahead)
         where V : struct, ISimd<V> where B : struct, IPanel where R : struct, IRows
     {
-        V l0 = default, r0 = default, l1 = default, r1 = default, l2 = default, r2 = default, l3 = default, r3 = default, l4 = default, r4 = default, l5 = default, r5 = default;
-        V l6 = default, r6 = default, l7 = default, r7 = default, l8 = default, r8 = default, l9 = default, r9 = default, l10 = default, r10 = default, l11 = default, r11 = default;
+        V l0 = ends.Start == null ? default : V.Load(ends.Start), r0 = ends.Start == null ? default : V.Load(ends.Start + V.Width);
+        V l1 = l0, r1 = r0, l2 = l0, r2 = r0, l3 = l0, r3 = r0, l4 = l0, r4 = r0, l5 = l0, r5 = r0, l6 = l0, r6 = r0;
+        V l7 = l0, r7 = r0, l8 = l0, r8 = r0, l9 = l0, r9 = r0, l10 = l0, r10 = r0, l11 = l0, r11 = r0;
         for (int i = 0; i < k; i++, a += aStep, b += bBytes, next += ahead)
         {
             Simd.Prefetch(next);
@@ -95,29 +133,17 @@ internal static unsafe class MatMulTile
             if (R.Count > 10) { x = V.Create(a[10 * aStride]); l10 = V.Fma(x, left, l10); r10 = V.Fma(x, right, r10); }
             if (R.Count > 11) { x = V.Create(a[11 * aStride]); l11 = V.Fma(x, left, l11); r11 = V.Fma(x, right, r11); }
         }
-        Store(c + 0 * cStride, l0, r0, add);
-        if (R.Count > 1) Store(c + 1 * cStride, l1, r1, add);
-        if (R.Count > 2) Store(c + 2 * cStride, l2, r2, add);
-        if (R.Count > 3) Store(c + 3 * cStride, l3, r3, add);
-        if (R.Count > 4) Store(c + 4 * cStride, l4, r4, add);
-        if (R.Count > 5) Store(c + 5 * cStride, l5, r5, add);
-        if (R.Count > 6) Store(c + 6 * cStride, l6, r6, add);
-        if (R.Count > 7) Store(c + 7 * cStride, l7, r7, add);
-        if (R.Count > 8) Store(c + 8 * cStride, l8, r8, add);
-        if (R.Count > 9) Store(c + 9 * cStride, l9, r9, add);
-        if (R.Count > 10) Store(c + 10 * cStride, l10, r10, add);
-        if (R.Count > 11) Store(c + 11 * cStride, l11, r11, add);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store<V>(float* c, V left, V right, bool add) where V : struct, ISimd<V>
-    {
-        if (add)
-        {
-            left += V.Load(c);
-            right += V.Load(c + V.Width);
-        }
-        left.Store(c);
-        right.Store(c + V.Width);
+        ends.Store(0, l0, r0);
+        if (R.Count > 1) ends.Store(1, l1, r1);
+        if (R.Count > 2) ends.Store(2, l2, r2);
+        if (R.Count > 3) ends.Store(3, l3, r3);
+        if (R.Count > 4) ends.Store(4, l4, r4);
+        if (R.Count > 5) ends.Store(5, l5, r5);
+        if (R.Count > 6) ends.Store(6, l6, r6);
+        if (R.Count > 7) ends.Store(7, l7, r7);
+        if (R.Count > 8) ends.Store(8, l8, r8);
+        if (R.Count > 9) ends.Store(9, l9, r9);
+        if (R.Count > 10) ends.Store(10, l10, r10);
+        if (R.Count > 11) ends.Store(11, l11, r11);
     }
 }

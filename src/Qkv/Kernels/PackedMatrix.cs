@@ -1,3 +1,7 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Qkv.Kernels.MachineCode;
+
 namespace Qkv.Kernels;
 
 /// <summary>
@@ -27,7 +31,7 @@ internal sealed unsafe class PackedMatrix
         (Maps, Columns, Inner, Precision, _table) = (maps, columns, inner, precision, table);
         PanelsPerMap = (columns + MatMulTile.PanelWidth - 1) / MatMulTile.PanelWidth;
         if (precision == Precision.Int8) _quantized = new QuantizedPanels(maps * PanelsPerMap, inner);
-        else if (table == null) _panels = new AlignedBuffer((long)maps * PanelsPerMap * inner * RowBytes(precision) / sizeof(float));
+        else if (table == null) _panels = new AlignedBuffer((long)maps * PanelsPerMap * Padded(inner, precision) * RowBytes(precision) / sizeof(float));
         _bias = new AlignedBuffer((long)maps * PanelsPerMap * MatMulTile.PanelWidth, zeroed: true);
     }
 
@@ -59,6 +63,7 @@ internal sealed unsafe class PackedMatrix
             Biases = _bias.Pointer + (nint)panel * MatMulTile.PanelWidth,
             Columns = Columns,
             Inner = Inner,
+            Padded = Padded(Inner, Precision),
             PanelsPerMap = PanelsPerMap,
             Precision = Precision,
         };
@@ -107,7 +112,7 @@ internal sealed unsafe class PackedMatrix
         byte* panel = Panel(map * PanelsPerMap + row / width);
         for (int i = 0; i < Inner; i++)
             numbers[i] = Precision == Precision.BFloat16
-                ? BitConverter.UInt32BitsToSingle((uint)((ushort*)panel)[(nint)i * width + BFloat16Panel.Place(row % width)] << 16)
+                ? BFloat16.Widen(((ushort*)panel)[BFloat16Place(i, row % width)])
                 : ((float*)panel)[(nint)i * width + row % width];
     }
 
@@ -119,8 +124,16 @@ internal sealed unsafe class PackedMatrix
     {
         const int width = MatMulTile.PanelWidth;
         if (count < width) new Span<float>(panel, inner * width).Clear();
-        // Sixteen inputs at a time: a cache line of each row is read once, and the lines written stay in the first cache.
-        for (int start = 0; start < inner; start += 16)
+        int blocks = Avx.IsSupported ? inner & -8 : 0;
+        for (int start = 0; start < blocks; start += 8)
+        {
+            int row = 0;
+            for (; row + 8 <= count; row += 8) Transpose8(rows + row * stride + start, stride, panel + (nint)start * width + row);
+            for (; row < count; row++)
+                for (int i = start; i < start + 8; i++) panel[(nint)i * width + row] = rows[row * stride + i];
+        }
+        // Elsewhere sixteen inputs at a time: a cache line of each row is read once, and the lines written stay in the first cache.
+        for (int start = blocks; start < inner; start += 16)
         {
             int end = Math.Min(start + 16, inner);
             for (int row = 0; row < count; row++)
@@ -131,27 +144,59 @@ internal sealed unsafe class PackedMatrix
         }
     }
 
-    /// <summary>The same with every number rounded to bfloat16, in the order of <see cref="BFloat16Panel"/>.</summary>
+    /// <summary>(8, 8) → (8, 8) across: pairs, then fours, then eights change places.</summary>
+    private static void Transpose8(float* source, nint stride, float* panel)
+    {
+        Vector256<float> a = Vector256.Load(source), b = Vector256.Load(source + stride), c = Vector256.Load(source + 2 * stride), d = Vector256.Load(source + 3 * stride);
+        Vector256<float> e = Vector256.Load(source + 4 * stride), f = Vector256.Load(source + 5 * stride), g = Vector256.Load(source + 6 * stride), h = Vector256.Load(source + 7 * stride);
+        (a, b) = (Avx.UnpackLow(a, b), Avx.UnpackHigh(a, b));
+        (c, d) = (Avx.UnpackLow(c, d), Avx.UnpackHigh(c, d));
+        (e, f) = (Avx.UnpackLow(e, f), Avx.UnpackHigh(e, f));
+        (g, h) = (Avx.UnpackLow(g, h), Avx.UnpackHigh(g, h));
+        (a, c) = (Avx.Shuffle(a, c, 0x44), Avx.Shuffle(a, c, 0xee)); // columns 0, 1 of rows a … d, and 4, 5
+        (b, d) = (Avx.Shuffle(b, d, 0x44), Avx.Shuffle(b, d, 0xee)); // 2, 3, and 6, 7
+        (e, g) = (Avx.Shuffle(e, g, 0x44), Avx.Shuffle(e, g, 0xee));
+        (f, h) = (Avx.Shuffle(f, h, 0x44), Avx.Shuffle(f, h, 0xee));
+        const int width = MatMulTile.PanelWidth;
+        Avx.Permute2x128(a, e, 0x20).Store(panel);
+        Avx.Permute2x128(c, g, 0x20).Store(panel + width);
+        Avx.Permute2x128(b, f, 0x20).Store(panel + 2 * width);
+        Avx.Permute2x128(d, h, 0x20).Store(panel + 3 * width);
+        Avx.Permute2x128(a, e, 0x31).Store(panel + 4 * width);
+        Avx.Permute2x128(c, g, 0x31).Store(panel + 5 * width);
+        Avx.Permute2x128(b, f, 0x31).Store(panel + 6 * width);
+        Avx.Permute2x128(d, h, 0x31).Store(panel + 7 * width);
+    }
+
+    /// <summary>The same with every number rounded to bfloat16: in pairs of inputs for the machine tiles, in the order of <see cref="BFloat16Panel"/> otherwise.</summary>
     private static void PackBFloat16(float* rows, int count, int inner, ushort* panel)
     {
         const int width = MatMulTile.PanelWidth;
-        if (count < width) new Span<ushort>(panel, inner * width).Clear();
+        if (count < width || inner % 2 > 0) new Span<ushort>(panel, Padded(inner, Precision.BFloat16) * width).Clear();
         for (int start = 0; start < inner; start += 16)
         {
             int end = Math.Min(start + 16, inner);
             for (int row = 0; row < count; row++)
             {
                 float* source = rows + (nint)row * inner;
-                int place = BFloat16Panel.Place(row);
-                for (int i = start; i < end; i++) panel[(nint)i * width + place] = BFloat16Panel.Round(source[i]);
+                for (int i = start; i < end; i++) panel[BFloat16Place(i, row)] = BFloat16.Round(source[i]);
             }
         }
+    }
+
+    private static nint BFloat16Place(int input, int column)
+    {
+        const int width = MatMulTile.PanelWidth;
+        return MachineTiles.HasBFloat16 ? (nint)(input / 2) * 2 * width + 2 * column + input % 2 : (nint)input * width + BFloat16Panel.Place(column);
     }
 
     /// <summary>Bytes of the 32 numbers of one input.</summary>
     internal static int RowBytes(Precision precision) => MatMulTile.PanelWidth * (precision == Precision.BFloat16 ? BFloat16Panel.Size : Float32Panel.Size);
 
-    private byte* Panel(int panel) => (byte*)_panels!.Pointer + (nint)panel * Inner * RowBytes(Precision);
+    /// <summary>The inputs that a panel has room for: machine tiles take two at a time.</summary>
+    private static int Padded(int inner, Precision precision) => precision == Precision.BFloat16 && MachineTiles.HasBFloat16 ? inner + inner % 2 : inner;
+
+    private byte* Panel(int panel) => (byte*)_panels!.Pointer + (nint)panel * Padded(Inner, Precision) * RowBytes(Precision);
 }
 
 /// <summary>A <see cref="PackedMatrix"/> as a kernel sees it.</summary>
@@ -163,6 +208,7 @@ internal unsafe struct PackedView
     public float* Biases; // (panels, 32)
     public int Columns;
     public int Inner;
+    public int Padded; // inputs that a panel has room for
     public int PanelsPerMap;
     public Precision Precision;
 
@@ -172,7 +218,7 @@ internal unsafe struct PackedView
     public readonly float* Bias(int panel) => Biases + (nint)panel * MatMulTile.PanelWidth;
 
     /// <summary>Where input k of a panel stands, to be fetched ahead: null where panels are packed while they are used.</summary>
-    public readonly byte* At(int panel, int k) => Panels == null ? null : Panels + ((nint)panel * Inner + k) * PackedMatrix.RowBytes(Precision);
+    public readonly byte* At(int panel, int k) => Panels == null ? null : Panels + ((nint)panel * Padded + k) * PackedMatrix.RowBytes(Precision);
 
     /// <summary>Inputs k … k + depth of a panel: (depth, 32), in place or packed into <paramref name="scratch"/>.</summary>
     public readonly byte* Block(int panel, int k, int depth, float* scratch)

@@ -37,7 +37,7 @@ internal readonly unsafe struct Float32Panel : IPanel
 internal readonly unsafe struct BFloat16Panel : IPanel
 {
     // The vectors of this process: the order depends on it, and a packed matrix never leaves the process.
-    private static readonly int s_width = Math.Max(1, (int)SimdSupport.Level / 32);
+    private static readonly int s_width = Math.Max(1, (int)SimdSupport.Vectors / 32);
 
     public static int Size => sizeof(ushort);
 
@@ -52,12 +52,5 @@ internal readonly unsafe struct BFloat16Panel : IPanel
     {
         int pair = column / (2 * s_width) * 2 * s_width, rest = column - pair;
         return pair + rest % s_width * 2 + rest / s_width;
-    }
-
-    /// <summary>The nearest bfloat16, ties to even; NaN stays NaN.</summary>
-    public static ushort Round(float value)
-    {
-        uint bits = BitConverter.SingleToUInt32Bits(value);
-        return float.IsNaN(value) ? (ushort)(bits >> 16 | 0x40) : (ushort)(bits + 0x7fff + (bits >> 16 & 1) >> 16);
     }
 }

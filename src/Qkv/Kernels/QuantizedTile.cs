@@ -2,6 +2,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Kernels;
 
@@ -25,7 +26,11 @@ internal static unsafe class QuantizedTile
     /// </summary>
     public static void Multiply(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, sbyte* next = null)
     {
-        if (SimdSupport.Level >= SimdLevel.Vector256)
+        if (MachineTiles.HasInt8)
+        {
+            MachineTiles.MultiplyInt8(a, aStride, b, c, cStride, rows, steps, add, (byte*)next);
+        }
+        else if (SimdSupport.Level >= SimdLevel.Vector256)
         {
             if (AvxVnni.IsSupported) Multiply<Vector256<int>, Vector256<int>, Vnni256>(a, aStride, b, c, cStride, rows, steps, add, next);
             else Multiply<Vector256<int>, Halves256, Dot256>(a, aStride, b, c, cStride, rows, steps, add, next);

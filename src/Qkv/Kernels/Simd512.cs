@@ -8,6 +8,8 @@ internal readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
 {
     private readonly Vector512<float> _value = value;
 
+    public Vector512<float> Vector => _value;
+
     public static int Width => 16;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

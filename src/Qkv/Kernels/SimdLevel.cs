@@ -1,8 +1,9 @@
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Qkv.Kernels;
 
-/// <summary>How wide the kernels compute.</summary>
+/// <summary>How wide the kernels compute, and which instructions beyond .NET's they use. Each level includes those below it.</summary>
 public enum SimdLevel
 {
     /// <summary>One float32 at a time.</summary>
@@ -16,35 +17,69 @@ public enum SimdLevel
 
     /// <summary>512-bit vectors (AVX-512).</summary>
     Vector512 = 512,
+
+    /// <summary>512-bit vectors, and int8 tiles in machine code (AVX512-VNNI).</summary>
+    Avx512Vnni = 513,
+
+    /// <summary>512-bit vectors, and int8 and bfloat16 tiles in machine code (AVX512-VNNI, AVX512-BF16).</summary>
+    Avx512Bf16 = 514,
 }
 
 /// <summary>The SIMD level of this process: chosen once, so that results never change while it runs.</summary>
 public static class SimdSupport
 {
-    /// <summary>The environment variable that forces the level down: <c>scalar</c>, <c>128</c>, <c>256</c> or <c>512</c>.</summary>
+    /// <summary>
+    /// The environment variable that forces the level down: <c>scalar</c>, <c>128</c>, <c>256</c>, <c>512</c> (no machine code), <c>avx512vnni</c> or
+    /// <c>avx512bf16</c>.
+    /// </summary>
     public const string Variable = "QKV_SIMD";
 
-    /// <summary>The widest level that the processor has.</summary>
+    /// <summary>The highest level that the processor has.</summary>
     public static readonly SimdLevel Processor =
-        Vector512.IsHardwareAccelerated ? SimdLevel.Vector512
+        Vector512.IsHardwareAccelerated ? Beyond(X86Base.X64.IsSupported ? X86Base.CpuId : null)
         : Vector256.IsHardwareAccelerated ? SimdLevel.Vector256
         : Vector128.IsHardwareAccelerated ? SimdLevel.Vector128
         : SimdLevel.Scalar;
 
-    /// <summary>The level in use: <see cref="Processor"/>, or less where <see cref="Variable"/> says so.</summary>
-    public static readonly SimdLevel Level = Choose(Environment.GetEnvironmentVariable(Variable), Processor);
+    /// <summary>
+    /// The level in use: <see cref="Processor"/>, or less where <see cref="Variable"/> says so. Machine code has been tested on Linux only, so elsewhere it is
+    /// used where <see cref="Variable"/> asks for it by name.
+    /// </summary>
+    public static readonly SimdLevel Level = Choose(Environment.GetEnvironmentVariable(Variable), Processor, OperatingSystem.IsLinux());
 
-    internal static SimdLevel Choose(string? wanted, SimdLevel processor)
+    /// <summary>The level as the width of its vectors, which is all that kernels written in C# know.</summary>
+    internal static SimdLevel Vectors => Level > SimdLevel.Vector512 ? SimdLevel.Vector512 : Level;
+
+    /// <param name="wanted">What <see cref="Variable"/> says.</param>
+    /// <param name="processor">The highest level there is.</param>
+    /// <param name="machineCode">Whether levels above 512 bits are used without being asked for.</param>
+    internal static SimdLevel Choose(string? wanted, SimdLevel processor, bool machineCode)
     {
         SimdLevel level = wanted?.Trim().ToLowerInvariant() switch
         {
-            null or "" => processor,
+            null or "" => machineCode ? processor : SimdLevel.Vector512,
             "scalar" or "0" => SimdLevel.Scalar,
             "128" => SimdLevel.Vector128,
             "256" => SimdLevel.Vector256,
             "512" => SimdLevel.Vector512,
-            _ => throw new ArgumentException($"{Variable}={wanted} is not a SIMD level; use scalar, 128, 256 or 512."),
+            "avx512vnni" => SimdLevel.Avx512Vnni,
+            "avx512bf16" => SimdLevel.Avx512Bf16,
+            _ => throw new ArgumentException($"{Variable}={wanted} is not a SIMD level; use scalar, 128, 256, 512, avx512vnni or avx512bf16."),
         };
         return level < processor ? level : processor;
+    }
+
+    /// <summary>
+    /// The level of a processor with 512-bit vectors, by its own word (CPUID leaf 7). That the operating system saves such vectors between threads (OSXSAVE, XGETBV)
+    /// .NET has asked already: otherwise <see cref="Vector512.IsHardwareAccelerated"/> would be false. Every processor with AVX512-BF16 has AVX512-VNNI; should
+    /// one have only the former, it has neither here.
+    /// </summary>
+    internal static SimdLevel Beyond(Func<int, int, (int Eax, int Ebx, int Ecx, int Edx)>? cpuId)
+    {
+        const int vnniInEcx = 1 << 11, bf16InEax = 1 << 5;
+        if (cpuId == null || cpuId(0, 0).Eax < 7) return SimdLevel.Vector512;
+        (int subleaves, _, int features, _) = cpuId(7, 0);
+        if ((features & vnniInEcx) == 0) return SimdLevel.Vector512;
+        return subleaves >= 1 && (cpuId(7, 1).Eax & bf16InEax) != 0 ? SimdLevel.Avx512Bf16 : SimdLevel.Avx512Vnni;
     }
 }

@@ -48,30 +48,37 @@ public static unsafe class Softmax
     internal static float Max<V>(float* x, int count) where V : struct, ISimd<V>
     {
         int whole = Simd.Whole<V>(count);
-        V maxima = V.Create(float.NegativeInfinity);
-        for (int i = 0; i < whole; i += V.Width) maxima = V.Max(maxima, V.Load(x + i));
-        float max = V.MaxLane(maxima);
-        for (int i = whole; i < count; i++) max = MathF.Max(max, x[i]);
+        // Two chains: one waits for the comparison before it.
+        V maxima = V.Create(float.NegativeInfinity), others = maxima;
+        int i = 0;
+        for (; i + 2 * V.Width <= whole; i += 2 * V.Width)
+        {
+            maxima = V.Max(maxima, V.Load(x + i));
+            others = V.Max(others, V.Load(x + i + V.Width));
+        }
+        if (i < whole) maxima = V.Max(maxima, V.Load(x + i));
+        float max = V.MaxLane(V.Max(maxima, others));
+        for (i = whole; i < count; i++) max = MathF.Max(max, x[i]);
         return max;
     }
 
-    /// <summary>y[i] = exp(x[i] − max); returns their sum. A maximum of −∞ gives zeros.</summary>
+    /// <summary>y[i] = exp(factor·x[i] − max), where max is that of factor·x; returns their sum. A maximum of −∞ gives zeros.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static float ExpSum<V>(float* x, int count, float max, float* y) where V : struct, ISimd<V>
+    internal static float ExpSum<V>(float* x, int count, float max, float* y, float factor = 1f) where V : struct, ISimd<V>
     {
         if (max == float.NegativeInfinity) max = 0f;
         int whole = Simd.Whole<V>(count);
-        V shift = V.Create(max), sums = V.Create(0f);
+        V shift = V.Create(-max), scale = V.Create(factor), sums = V.Create(0f);
         for (int i = 0; i < whole; i += V.Width)
         {
-            V e = Functions.Exp(V.Load(x + i) - shift);
+            V e = Functions.ExpOfAtMost88(V.Fma(V.Load(x + i), scale, shift));
             e.Store(y + i);
             sums += e;
         }
         float sum = V.Sum(sums);
         for (int i = whole; i < count; i++)
         {
-            Functions.Exp(Scalar.Create(x[i] - max)).Store(y + i);
+            Functions.ExpOfAtMost88(Scalar.Fma(Scalar.Create(x[i]), Scalar.Create(factor), Scalar.Create(-max))).Store(y + i);
             sum += y[i];
         }
         return sum;

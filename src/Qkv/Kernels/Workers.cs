@@ -37,7 +37,7 @@ internal static unsafe class Workers
     /// <summary>Runs every part of <paramref name="kernel"/> on up to <paramref name="threads"/> threads and returns when all are done.</summary>
     public static void Run<TKernel>(TKernel kernel, int parts, int threads) where TKernel : unmanaged, IKernel
     {
-        delegate*<void*, int, int, void> body = SimdSupport.Level switch
+        delegate*<void*, int, int, void> body = SimdSupport.Vectors switch
         {
             SimdLevel.Vector512 => &Part<TKernel, Simd512>,
             SimdLevel.Vector256 => &Part<TKernel, Simd256>,

@@ -106,7 +106,7 @@ internal static class TaskModel
             var halves = new ushort[numbers.Length];
             for (int i = 0; i < numbers.Length; i++)
             {
-                halves[i] = type == ElementType.F16 ? BitConverter.HalfToUInt16Bits((Half)numbers[i]) : Kernels.BFloat16Panel.Round(numbers[i]);
+                halves[i] = type == ElementType.F16 ? BitConverter.HalfToUInt16Bits((Half)numbers[i]) : Kernels.BFloat16.Round(numbers[i]);
                 if (type == ElementType.F16 && float.IsFinite(numbers[i]) && Half.IsInfinity((Half)numbers[i]))
                     throw new InvalidDataException($"{file.Path}: tensor {parameter.Name} holds {numbers[i]}, which float16 cannot; store it as bfloat16.");
             }

@@ -1,6 +1,4 @@
-using System.Diagnostics;
 using System.Globalization;
-using Qkv.Tests.Docs;
 
 namespace Qkv.Tests.Bench;
 
@@ -13,7 +11,7 @@ public class PeersTests
         string table = Path.GetTempFileName();
         try
         {
-            (int code, string output, string error) = Run("peers", "--filter", "minilm-l6/float32/1x16", "--threads", "1", "--pairs", "1", "--markdown", table);
+            (int code, string output, string error) = Benchmarks.Run("peers", "--filter", "minilm-l6/float32/1x16", "--threads", "1", "--pairs", "1", "--markdown", table);
             if (error.Contains("does not load on this machine", StringComparison.Ordinal)) Assert.Skip(error);
             Assert.True(code == 0, error);
             string[] lines = output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
@@ -40,21 +38,9 @@ public class PeersTests
     [InlineData("--pairs", "Usage: ")]
     public void Peers_says_what_it_was_asked_wrongly(string options, string words)
     {
-        (int code, string output, string error) = Run(["peers", .. options.Split(' ')]);
+        (int code, string output, string error) = Benchmarks.Run(["peers", .. options.Split(' ')]);
         Assert.Contains(words, error);
         Assert.Equal("", output);
         Assert.Equal(2, code);
-    }
-
-    private static (int Code, string Output, string Error) Run(params string[] arguments)
-    {
-        // …/bin/Release/net10.0 of the tests → the same of the benchmarks.
-        string[] configuration = AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar).Split(Path.DirectorySeparatorChar)[^3..];
-        string program = Path.Combine([Document.Root, "bench", "Qkv.Bench", .. configuration, "Qkv.Bench.dll"]);
-        using var process = Process.Start(new ProcessStartInfo("dotnet", [program, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
-        Task<string> error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        string output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return (process.ExitCode, output.Replace("\r", "", StringComparison.Ordinal), error.Result);
     }
 }

@@ -1,16 +1,19 @@
 using CsCheck;
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 using Qkv.Tests.Reference;
 
 namespace Qkv.Tests.Kernels;
 
 /// <summary>Both attentions against the twin, over shapes and masks of every kind.</summary>
 [Trait("Suite", "Numerical")]
-public class AttentionTests
+public unsafe class AttentionTests
 {
     private static readonly Gen<Call> s_calls = Gen.Select(
             Gen.OneOf(Gen.Int[1, 40], Gen.Int[1, 600]), Gen.OneOf(Gen.Int[1, 40], Gen.Int[1, 600]), Gen.Int[1, 3], Gen.Int[1, 70], Gen.Int[0, 31], Gen.Int[0, 2], Gen.Int)
         .Select((queries, keys, heads, headSize, mask, additive, seed) => new Call(queries, keys, heads, headSize, (Parts)mask, additive, seed));
+
+    private static readonly bool[] s_precisions = MachineTiles.HasBFloat16 ? [false, true] : [false];
 
     [Flags]
     private enum Parts
@@ -26,16 +29,25 @@ public class AttentionTests
     public void Both_equal_the_twin() => s_calls.Repeatable().Sample(call => call.CheckAgainstTwin(), iter: Effort.Iterations(120), threads: 1);
 
     [Fact]
+    public void In_bfloat16_equals_the_twin_of_rounded_numbers()
+    {
+        Assert.SkipUnless(MachineTiles.HasBFloat16, "There are no tiles for bfloat16 at this level.");
+        s_calls.Repeatable().Sample(call => call.CheckAgainstTwin(bfloat16: true), iter: Effort.Iterations(120), threads: 1);
+    }
+
+    [Fact]
     public void At_the_edges_of_tiles_and_blocks()
     {
-        foreach (int queries in (int[])[1, 12, 13, 384, 385])
-            foreach (int keys in (int[])[1, 255, 256, 257, 513]) new Call(queries, keys, 1, 17, Parts.Causal, 0, queries + keys).CheckAgainstTwin();
+        foreach (bool bfloat16 in s_precisions)
+            foreach (int queries in (int[])[1, 12, 13, 384, 385])
+                foreach (int keys in (int[])[1, 255, 256, 257, 513]) new Call(queries, keys, 1, 17, Parts.Causal, 0, queries + keys).CheckAgainstTwin(bfloat16);
     }
 
     [Fact]
     public void Every_head_size()
     {
-        for (int size = 1; size <= 70; size++) new Call(9, 33, 2, size, default, 0, size).CheckAgainstTwin();
+        foreach (bool bfloat16 in s_precisions)
+            for (int size = 1; size <= 70; size++) new Call(9, 33, 2, size, default, 0, size).CheckAgainstTwin(bfloat16);
     }
 
     [Fact]
@@ -114,17 +126,33 @@ public class AttentionTests
             HeadFactors = Parts.HasFlag(Parts.HeadFactors) ? Enumerable.Range(0, Heads).Select(head => head * 0.75f).ToArray() : default,
         };
 
-        public (float[] Scores, float[] Weights, float[] Context, float[] Flash) Run(AttentionMask? mask)
+        public (float[] Scores, float[] Weights, float[] Context, float[] Flash) Run(AttentionMask? mask, bool bfloat16 = false)
         {
             float[] scores = new float[Heads * QueryLength * KeyLength], weights = new float[scores.Length], context = new float[Queries.Length], flash = new float[Queries.Length];
             AttentionReference.Forward(Queries, Keys, Values, Heads, HeadSize, scores, weights, context, mask);
-            FlashAttention.Forward(Queries, Keys, Values, Heads, HeadSize, flash, mask);
+            if (bfloat16) FlashInBFloat16(flash, mask);
+            else FlashAttention.Forward(Queries, Keys, Values, Heads, HeadSize, flash, mask);
             return (scores, weights, context, flash);
         }
 
-        public void CheckAgainstTwin()
+        private void FlashInBFloat16(float[] context, AttentionMask? mask)
         {
-            (float[] scores, float[] weights, float[] context, float[] flash) = Run(Mask);
+            var scratch = new AlignedBuffer(Workers.Limit * (long)FlashAttention.ScratchSize(HeadSize));
+            fixed (float* start = context)
+            {
+                float* destination = start;
+                AttentionCall.Run(Queries, Keys, Values, Heads, HeadSize, mask,
+                    (in AttentionShape shape) => FlashAttention.Forward(shape with { BFloat16 = true }, destination, Heads * HeadSize, scratch.Pointer, Workers.Limit));
+            }
+            GC.KeepAlive(scratch);
+        }
+
+        /// <param name="bfloat16">Whether numbers are rounded first, and flash attention computes in bfloat16, where weights are rounded as well: by 2⁻⁸ at most.</param>
+        public void CheckAgainstTwin(bool bfloat16 = false)
+        {
+            foreach (float[] numbers in (float[][])(bfloat16 ? [Queries, Keys, Values] : []))
+                for (int i = 0; i < numbers.Length; i++) numbers[i] = (float)HalfWidth.Round(numbers[i]);
+            (float[] scores, float[] weights, float[] context, float[] flash) = Run(Mask, bfloat16);
             double[] q = Queries.ToDoubles(), k = Keys.ToDoubles(), v = Values.ToDoubles();
             var twin = AttentionTwin.Forward(q, k, v, Heads, HeadSize, Mask);
             double[] factors = Mask.HeadFactors.IsEmpty ? [.. Enumerable.Repeat(1.0, Heads)] : Mask.HeadFactors.ToArray().ToDoubles();
@@ -144,11 +172,14 @@ public class AttentionTests
                 }
                 for (int i = query * features + head * HeadSize; i < query * features + (head + 1) * HeadSize; i++)
                 {
-                    double bound = 1e-30;
+                    double bound = 1e-30, mean = 0;
                     for (int key = 0; key < KeyLength; key++)
-                        bound += 1.01 * exact[key] * Math.Abs(v[key * features + i % features]) * (relative[key] + Rounding.Gamma(KeyLength + 8));
+                    {
+                        double part = 1.01 * exact[key] * Math.Abs(v[key * features + i % features]);
+                        (bound, mean) = (bound + part * (relative[key] + Rounding.Gamma(KeyLength + 8)), mean + part);
+                    }
                     Exactness.Within($"{this}: context", i, context[i], twin.Context[i], bound);
-                    Exactness.Within($"{this}: flash context", i, flash[i], twin.Context[i], bound);
+                    Exactness.Within($"{this}: flash context", i, flash[i], twin.Context[i], bound + (bfloat16 ? Math.ScaleB(Math.Max(1, factors[head]) * mean, -8) : 0));
                 }
             }
         }

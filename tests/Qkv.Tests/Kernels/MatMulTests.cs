@@ -1,5 +1,6 @@
 using CsCheck;
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 using Qkv.Tests.Reference;
 
 namespace Qkv.Tests.Kernels;
@@ -51,9 +52,18 @@ public unsafe class MatMulTests
     [Fact]
     public void A_map_held_as_bfloat16_gives_the_bits_of_the_rounded_one_in_float32() => s_products.Repeatable().Sample(product =>
     {
+        Assert.SkipWhen(MachineTiles.HasBFloat16, "Machine tiles round the other factor as well.");
         Product half = product with { Precision = Precision.BFloat16 }, rounded = product with { Precision = Precision.Float32, RoundsFirst = true };
         Bits.Equal(rounded.Forward(product.Rows, threads: 1), half.Forward(product.Rows, threads: 2));
     }, iter: Effort.Iterations(200), threads: 1);
+
+    [Fact]
+    public void In_machine_tiles_bfloat16_has_the_bits_of_the_instruction() => s_products.Repeatable().Sample(product =>
+    {
+        Assert.SkipUnless(MachineTiles.HasBFloat16, "There are no tiles for bfloat16 at this level.");
+        product = product with { Precision = Precision.BFloat16, Activation = Activation.Linear };
+        Bits.Equal(product.InTiles(), product.Forward(product.Rows, threads: 2));
+    }, iter: Effort.Iterations(100), threads: 1);
 
     [Fact]
     public void A_map_held_as_bfloat16_takes_half_the_memory()
@@ -141,8 +151,31 @@ public unsafe class MatMulTests
                 return (y, [.. size.Select(each => Rounding.Gamma(4) * each)]);
             }
             double[] w = Precision == Precision.BFloat16 ? [.. _w!.ToDoubles().Select(HalfWidth.Round)] : _w!.ToDoubles();
+            if (Precision == Precision.BFloat16 && MachineTiles.HasBFloat16) x = [.. x.Select(number => (float)HalfWidth.Round(number))];
             double[] magnitude = LinearTwin.Forward([.. x.ToDoubles().Select(Math.Abs)], [.. w.Select(Math.Abs)], [.. _b!.ToDoubles().Select(Math.Abs)]);
             return (LinearTwin.Forward(x.ToDoubles(), w, _b!.ToDoubles()), [.. magnitude.Select(each => Rounding.Gamma(Inner + 2) * each)]);
+        }
+
+        /// <summary>bias [+ residual], then the sums of 512 inputs after the other.</summary>
+        public float[] InTiles()
+        {
+            Fill();
+            var y = new float[Rows * Outputs];
+            ushort[] x = [.. _x!.Select(BFloat16.Round)], w = [.. _w!.Select(BFloat16.Round)];
+            for (int row = 0; row < Rows; row++)
+                for (int column = 0; column < Outputs; column++)
+                {
+                    float result = Residual ? _b![column] + _r![row * Outputs + column] : _b![column];
+                    for (int k = 0; k < Inner; k += 512)
+                    {
+                        float sum = 0;
+                        for (int i = k; i < Math.Min(k + 512, Inner); i += 2)
+                            sum = TileTwin.BFloat16(sum, x[row * (Inner + Gap) + i], i + 1 < Inner ? x[row * (Inner + Gap) + i + 1] : (ushort)0, w[column * Inner + i], i + 1 < Inner ? w[column * Inner + i + 1] : (ushort)0);
+                        result += sum;
+                    }
+                    y[row * Outputs + column] = result;
+                }
+            return y;
         }
 
         private void Fill()

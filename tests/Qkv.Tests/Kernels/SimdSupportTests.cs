@@ -17,21 +17,61 @@ public class SimdSupportTests
     [InlineData("0", SimdLevel.Vector128, SimdLevel.Scalar)]
     [InlineData("512", SimdLevel.Vector128, SimdLevel.Vector128)] // forces down, never up
     [InlineData("256", SimdLevel.Scalar, SimdLevel.Scalar)]
+    [InlineData(null, SimdLevel.Avx512Bf16, SimdLevel.Avx512Bf16)]
+    [InlineData("avx512bf16", SimdLevel.Avx512Bf16, SimdLevel.Avx512Bf16)]
+    [InlineData("AVX512VNNI", SimdLevel.Avx512Bf16, SimdLevel.Avx512Vnni)]
+    [InlineData("512", SimdLevel.Avx512Bf16, SimdLevel.Vector512)] // no machine code
+    [InlineData("128", SimdLevel.Avx512Vnni, SimdLevel.Vector128)]
+    [InlineData("avx512bf16", SimdLevel.Avx512Vnni, SimdLevel.Avx512Vnni)]
+    [InlineData("avx512vnni", SimdLevel.Vector256, SimdLevel.Vector256)]
     public void The_level_is_what_is_wanted_or_what_there_is(string? wanted, SimdLevel processor, SimdLevel expected) =>
-        Assert.Equal(expected, SimdSupport.Choose(wanted, processor));
+        Assert.Equal(expected, SimdSupport.Choose(wanted, processor, machineCode: true));
+
+    [Theory]
+    [InlineData(null, SimdLevel.Avx512Bf16, SimdLevel.Vector512)]
+    [InlineData("", SimdLevel.Avx512Vnni, SimdLevel.Vector512)]
+    [InlineData(null, SimdLevel.Vector256, SimdLevel.Vector256)]
+    [InlineData("avx512bf16", SimdLevel.Avx512Bf16, SimdLevel.Avx512Bf16)]
+    [InlineData("avx512vnni", SimdLevel.Avx512Bf16, SimdLevel.Avx512Vnni)]
+    public void Where_machine_code_was_not_tested_it_must_be_asked_for(string? wanted, SimdLevel processor, SimdLevel expected) =>
+        Assert.Equal(expected, SimdSupport.Choose(wanted, processor, machineCode: false));
+
+    [Theory]
+    [InlineData(1, 0, 0, SimdLevel.Vector512)] // no leaf 7
+    [InlineData(7, 0, 1 << 5, SimdLevel.Vector512)]
+    [InlineData(7, 1 << 11, 0, SimdLevel.Avx512Vnni)]
+    [InlineData(7, ~(1 << 11), ~0, SimdLevel.Vector512)] // other bits mean nothing
+    [InlineData(7, ~0, ~(1 << 5), SimdLevel.Avx512Vnni)]
+    [InlineData(16, 1 << 11, 1 << 5, SimdLevel.Avx512Bf16)]
+    public void The_processor_says_what_it_has(int leaves, int ecx, int eaxOfOne, SimdLevel expected)
+    {
+        Assert.Equal(expected, SimdSupport.Beyond((leaf, subleaf) => (leaf, subleaf) switch
+        {
+            (0, 0) => (leaves, 0, 0, 0),
+            (7, 0) => (1, 0, ecx, 0),
+            (7, 1) => (eaxOfOne, 0, 0, 0),
+            _ => throw new InvalidOperationException(),
+        }));
+        if (expected == SimdLevel.Avx512Bf16) // a processor without subleaf 1 answers with something else
+            Assert.Equal(SimdLevel.Avx512Vnni, SimdSupport.Beyond((leaf, subleaf) => leaf == 0 ? (leaves, 0, 0, 0) : (subleaf == 0 ? 0 : ~0, 0, ecx, 0)));
+    }
+
+    [Fact]
+    public void A_processor_that_is_no_x86_has_no_machine_code() => Assert.Equal(SimdLevel.Vector512, SimdSupport.Beyond(null));
 
     [Fact]
     public void An_unknown_level_is_an_error_that_says_what_is_known()
     {
-        string message = Assert.Throws<ArgumentException>(() => SimdSupport.Choose("avx2", SimdLevel.Vector512)).Message;
-        Assert.All((string[])["QKV_SIMD=avx2", "scalar", "128", "256", "512"], part => Assert.Contains(part, message));
+        string message = Assert.Throws<ArgumentException>(() => SimdSupport.Choose("avx2", SimdLevel.Vector512, machineCode: true)).Message;
+        Assert.All((string[])["QKV_SIMD=avx2", "scalar", "128", "256", "512", "avx512vnni", "avx512bf16"], part => Assert.Contains(part, message));
     }
 
     [Fact]
     public void The_level_in_effect_is_what_the_environment_asks_for()
     {
-        SimdLevel wanted = SimdSupport.Choose(Environment.GetEnvironmentVariable(SimdSupport.Variable), SimdLevel.Vector512);
+        SimdLevel wanted = SimdSupport.Choose(Environment.GetEnvironmentVariable(SimdSupport.Variable), SimdLevel.Avx512Bf16, OperatingSystem.IsLinux());
         Assert.Equal((SimdLevel)Math.Min((int)wanted, (int)SimdSupport.Processor), SimdSupport.Level);
+        Assert.Equal((SimdLevel)Math.Min((int)SimdSupport.Level, (int)SimdLevel.Vector512), SimdSupport.Vectors);
         if (Environment.GetEnvironmentVariable("DOTNET_EnableHWIntrinsic") == "0") Assert.Equal(SimdLevel.Scalar, SimdSupport.Level);
         if (Environment.GetEnvironmentVariable("DOTNET_EnableAVX2") == "0") Assert.True(SimdSupport.Level <= SimdLevel.Vector128);
     }

@@ -168,7 +168,7 @@ public sealed class TraceRouteTests(RunningServer server) : IClassFixture<Runnin
         var request = new { text = Fish, parameters = new { layer = 0, head = 1 } };
         JsonElement half = (await RunningServer.PostAsync(client, "/trace", request)).GetProperty("parameters").GetProperty("key").GetProperty("weight");
         JsonElement whole = (await server.PostAsync("/trace", request)).GetProperty("parameters").GetProperty("key").GetProperty("weight");
-        Bits.Equal([.. RunningServer.Floats(whole).Select(number => BitConverter.UInt32BitsToSingle((uint)Qkv.Kernels.BFloat16Panel.Round(number) << 16))], RunningServer.Floats(half));
+        Bits.Equal([.. RunningServer.Floats(whole).Select(number => BitConverter.UInt32BitsToSingle((uint)Qkv.Kernels.BFloat16.Round(number) << 16))], RunningServer.Floats(half));
     }
 
     [Fact]

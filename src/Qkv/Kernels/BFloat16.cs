@@ -1,0 +1,58 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Qkv.Kernels;
+
+/// <summary>The upper half of a float32: its sign, its exponent, and seven digits of its fraction.</summary>
+internal static unsafe class BFloat16
+{
+    /// <summary>The nearest bfloat16, ties to even; NaN stays NaN.</summary>
+    public static ushort Round(float value)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(value);
+        return float.IsNaN(value) ? (ushort)(bits >> 16 | 0x40) : (ushort)(bits + 0x7fff + (bits >> 16 & 1) >> 16);
+    }
+
+    public static float Widen(ushort value) => BitConverter.UInt32BitsToSingle((uint)value << 16);
+
+    /// <summary>The same for sixteen numbers, in the lower halves of 32-bit lanes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<uint> Round(Vector512<float> value)
+    {
+        Vector512<uint> bits = value.AsUInt32(), upper = Vector512.ShiftRightLogical(bits, 16);
+        Vector512<uint> rounded = Vector512.ShiftRightLogical(bits + Vector512.Create(0x7fffu) + (upper & Vector512.Create(1u)), 16);
+        return Vector512.ConditionalSelect(Vector512.Equals(value, value).AsUInt32(), rounded, upper | Vector512.Create(0x40u));
+    }
+
+    /// <summary>Sixteen and sixteen numbers, one after the other.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector512<float> lower, Vector512<float> upper, ushort* destination) => Vector512.Narrow(Round(lower), Round(upper)).Store(destination);
+
+    /// <summary>A row of numbers, and zeros up to <paramref name="padded"/>.</summary>
+    public static void Round(float* source, int count, ushort* destination, int padded)
+    {
+        int i = 0;
+        for (; i + 32 <= count; i += 32) Store(Vector512.Load(source + i), Vector512.Load(source + i + 16), destination + i);
+        for (; i < count; i++) destination[i] = Round(source[i]);
+        for (; i < padded; i++) destination[i] = 0;
+    }
+
+    /// <summary>X (T, K) → (T, padded), <paramref name="padded"/> numbers from row to row.</summary>
+    public readonly struct Rows(float* x, nint xStride, int rows, int columns, ushort* y, int padded) : IKernel
+    {
+        private readonly float* _x = x;
+        private readonly ushort* _y = y;
+
+        public void Run(int threads)
+        {
+            int rowsPerPart = RowParts.RowsPerPart(columns);
+            Workers.Run(this, (rows + rowsPerPart - 1) / rowsPerPart, threads);
+        }
+
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V>
+        {
+            int rowsPerPart = RowParts.RowsPerPart(columns), end = Math.Min((part + 1) * rowsPerPart, rows);
+            for (int row = part * rowsPerPart; row < end; row++) Round(_x + row * xStride, columns, _y + (nint)row * padded, padded);
+        }
+    }
+}

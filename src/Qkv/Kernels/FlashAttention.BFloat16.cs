@@ -1,0 +1,114 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using Qkv.Kernels.MachineCode;
+
+namespace Qkv.Kernels;
+
+public static unsafe partial class FlashAttention
+{
+    private static int BFloat16ScratchSize(int headSize)
+    {
+        int padded = (headSize + Width - 1) / Width * Width, pairs = (headSize + 1) / 2;
+        // Q, K tile, 32 keys on their way there, V tile, weights of a block of rows, each two to a number; scores, o, m, l
+        return QueryBlock * pairs + KeyTile * pairs + Width * pairs + KeyTile / 2 * padded + Rows * KeyTile / 2 + Rows * KeyTile + QueryBlock * padded + 2 * QueryBlock;
+    }
+
+    /// <summary>
+    /// As <see cref="Block{V}"/> with both products in bfloat16: Q, K, V and the weights p are rounded once, to nearest even, and summed in float32. Scores,
+    /// softmax, the sum of the weights and the context stay float32.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void BlockBFloat16(in AttentionShape shape, int sequence, int head, int first, int queries, float* context, nint contextStride, float* scratch)
+    {
+        int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, pairs = (size + 1) / 2, keys = shape.KeyLength(sequence);
+        uint* q = (uint*)scratch; // (queries, D / 2): pairs of neighbours
+        uint* kTile = q + QueryBlock * pairs; // (KeyTile / 32, D / 2, 32)
+        uint* keyRows = kTile + KeyTile * pairs; // (32, D / 2)
+        uint* vTile = keyRows + Width * pairs; // (padded / 32, KeyTile / 2, 32)
+        ushort* weights = (ushort*)(vTile + KeyTile / 2 * padded); // (Rows, KeyTile)
+        float* p = (float*)(weights + Rows * KeyTile); // (Rows, KeyTile)
+        float* o = p + Rows * KeyTile; // (queries, padded)
+        float* m = o + QueryBlock * padded; // (queries)
+        float* l = m + QueryBlock; // (queries)
+        float scale = shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f;
+        float* source = shape.QueriesOf(sequence, head) + first * shape.QueryStride;
+        for (int row = 0; row < queries; row++) BFloat16.Round(source + row * shape.QueryStride, size, (ushort*)(q + row * pairs), 2 * pairs);
+        new Span<float>(o, queries * padded).Clear();
+        new Span<float>(m, queries).Fill(float.NegativeInfinity);
+        new Span<float>(l, queries).Clear();
+
+        for (int key = 0; key < keys; key += KeyTile)
+        {
+            int count = Math.Min(KeyTile, keys - key);
+            PackKeyPairs(shape.KeysOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, keyRows, kTile);
+            PackValuePairs(shape.ValuesOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, padded, vTile);
+            for (int row = 0; row < queries; row += Rows)
+            {
+                int rows = Math.Min(Rows, queries - row);
+                for (int panel = 0; panel < count; panel += Width)
+                    MachineTiles.MultiplyBFloat16((ushort*)(q + row * pairs), 2 * pairs, (ushort*)(kTile + panel * pairs), p + panel, KeyTile, rows, pairs, add: false);
+                for (int i = 0; i < rows; i++)
+                {
+                    float* s = p + i * KeyTile;
+                    if (shape.Mask.Additive == null) shape.Hide(s, sequence, first + row + i, key, count);
+                    else shape.Score<Simd512>(s, sequence, head, first + row + i, key, count);
+                    OnlineSoftmax<Simd512>(s, count, scale, ref m[row + i], ref l[row + i], o + (row + i) * padded, padded, weights + i * KeyTile);
+                }
+                for (int panel = 0; panel < padded; panel += Width)
+                    MachineTiles.MultiplyBFloat16(weights, KeyTile, (ushort*)(vTile + KeyTile / 2 * panel), o + row * padded + panel, padded, rows, (count + 1) / 2, add: true);
+            }
+        }
+        Finish<Simd512>(o, padded, l, queries, size, shape.Mask.HeadFactor(head), context, contextStride);
+    }
+
+    /// <summary>y[i] = exp(factor·x[i] − max) as bfloat16, zero from count on to the next multiple of 32; returns the sum of what was rounded, before it was.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float ExpSum(float* x, int count, float max, ushort* y, float factor)
+    {
+        if (max == float.NegativeInfinity) max = 0f;
+        int end = (count + Width - 1) / Width * Width;
+        new Span<float>(x + count, end - count).Fill(float.NegativeInfinity);
+        Simd512 shift = Simd512.Create(-max), scale = Simd512.Create(factor), sums = Simd512.Create(0f);
+        for (int i = 0; i < end; i += 32)
+        {
+            Simd512 lower = Functions.ExpOfAtMost88(Simd512.Fma(Simd512.Load(x + i), scale, shift));
+            Simd512 upper = Functions.ExpOfAtMost88(Simd512.Fma(Simd512.Load(x + i + 16), scale, shift));
+            BFloat16.Store(lower.Vector, upper.Vector, y + i);
+            sums = sums + lower + upper;
+        }
+        return Simd512.Sum(sums);
+    }
+
+    /// <summary>K (count, D) → panels of 32 keys (D / 2, 32) of pairs of features; the last panel is filled up with zeros.</summary>
+    private static void PackKeyPairs(float* keys, nint stride, int count, int size, uint* rows, uint* tile)
+    {
+        int pairs = (size + 1) / 2;
+        for (int first = 0; first < count; first += Width, tile += Width * pairs)
+        {
+            int panel = Math.Min(Width, count - first);
+            for (int row = 0; row < panel; row++) BFloat16.Round(keys + (first + row) * stride, size, (ushort*)(rows + row * pairs), 2 * pairs);
+            // A pair is 32 bits, as a float32 is; packing only moves them.
+            PackedMatrix.Pack((float*)rows, pairs, panel, pairs, (float*)tile);
+        }
+    }
+
+    /// <summary>V (count, D) → panels of 32 features (KeyTile / 2, 32) of pairs of keys, zeros beside D and after the last key.</summary>
+    private static void PackValuePairs(float* values, nint stride, int count, int size, int padded, uint* tile)
+    {
+        Vector512<uint> zero = Vector512<uint>.Zero;
+        for (int key = 0; key < count; key += 2)
+        {
+            float* even = values + key * stride, odd = even + stride;
+            bool pair = key + 1 < count;
+            for (int d = 0; d < padded; d += 16)
+            {
+                uint* destination = tile + KeyTile / 2 * (d / Width * Width) + key / 2 * Width + d % Width;
+                if (d + 16 <= size)
+                    (BFloat16.Round(Vector512.Load(even + d)) | (pair ? Vector512.ShiftLeft(BFloat16.Round(Vector512.Load(odd + d)), 16) : zero)).Store(destination);
+                else
+                    for (int i = 0; i < 16; i++)
+                        destination[i] = d + i < size ? BFloat16.Round(even[d + i]) | (pair ? (uint)BFloat16.Round(odd[d + i]) << 16 : 0) : 0;
+            }
+        }
+    }
+}
