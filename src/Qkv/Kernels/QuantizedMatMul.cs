@@ -105,30 +105,42 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
 
     private sbyte* Panel(int panel) => _w.Quantized.Panels + (nint)panel * _xStride * Width;
 
+    /// <summary>The sums of a panel, (rows, 32), become numbers in place, and then rows of Y.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Finish<V>(int* sums, int firstRow, int rows, int panel) where V : struct, ISimd<V>
     {
-        int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column), whole = Simd.Whole<V>(width);
+        int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column);
         nint first = (nint)(panel / _w.PanelsPerMap) * _w.Columns + column;
-        float* bias = _w.Bias(panel), scales = _w.Quantized.Scales + (nint)panel * Width;
+        float* numbers = (float*)sums, bias = _w.Bias(panel), scales = _w.Quantized.Scales + (nint)panel * Width;
         int* columnSums = _w.Quantized.Sums + (nint)panel * Width;
-        for (int row = firstRow; row < firstRow + rows; row++, sums += Width)
+        float* rowScales = _xScales + firstRow;
+        int* rowZeros = _xZeros + firstRow;
+        for (int i = 0; i < Width; i += V.Width)
         {
-            float* y = _y + row * _yStride + first;
+            V columnScale = V.Load(scales + i), columnBias = V.Load(bias + i);
+            for (int row = 0; row < rows; row++)
+                V.Fma(V.Difference(sums + row * Width + i, columnSums + i, rowZeros[row]), V.Create(rowScales[row]) * columnScale, columnBias).Store(numbers + row * Width + i);
+        }
+        // All rows at once: an activation function has more constants than a row has vectors.
+        if (_activation != Activation.Linear) ActivationFunctions.Apply<V>(_activation, numbers, numbers, rows * Width);
+        for (int row = firstRow; row < firstRow + rows; row++, numbers += Width)
+        {
+            float* y = _y + row * _yStride + first, residual = _residual == null ? null : _residual + row * _residualStride + first;
             // Rows lie pages apart, where no processor foresees the next one.
             for (int line = 0; line < Width; line += LineLength)
             {
                 Simd.Prefetch(y + RowsAhead * _yStride + line);
-                if (_residual != null) Simd.Prefetch(_residual + (row + RowsAhead) * _residualStride + first + line);
+                if (residual != null) Simd.Prefetch(residual + RowsAhead * _residualStride + line);
             }
-            for (int i = 0; i < whole; i += V.Width) Dequantize<V>(sums + i, columnSums + i, scales + i, bias + i, row).Store(y + i);
-            for (int i = whole; i < width; i++) Dequantize<Scalar>(sums + i, columnSums + i, scales + i, bias + i, row).Store(y + i);
-            if (_activation != Activation.Linear) ActivationFunctions.Apply<V>(_activation, y, y, width);
-            if (_residual != null) Elementwise.Add<V>(y, _residual + row * _residualStride + first, y, width);
+            if (residual != null) Elementwise.Add<V>(numbers, residual, y, width);
+            else Simd.Map<V, Same>(numbers, y, width);
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private V Dequantize<V>(int* sums, int* columnSums, float* scales, float* bias, int row) where V : struct, ISimd<V> =>
-        V.Fma(V.Difference(sums, columnSums, _xZeros[row]), V.Create(_xScales[row]) * V.Load(scales), V.Load(bias));
+    // A row of this length is copied faster in place than by a call.
+    private readonly struct Same : IMap
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static V Apply<V>(V x) where V : struct, ISimd<V> => x;
+    }
 }
