@@ -45,17 +45,12 @@ public static unsafe partial class FlashAttention
             for (int row = 0; row < queries; row += Rows)
             {
                 int rows = Math.Min(Rows, queries - row);
-                for (int panel = 0; panel < count; panel += Width)
-                    MachineTiles.MultiplyBFloat16((ushort*)(q + row * pairs), 2 * pairs, (ushort*)(kTile + panel * pairs), p + panel, KeyTile, rows, pairs, add: false);
-                for (int i = 0; i < rows; i++)
-                {
-                    float* s = p + i * KeyTile;
-                    if (shape.Mask.Additive == null) shape.Hide(s, sequence, first + row + i, key, count);
-                    else shape.Score<Simd512>(s, sequence, head, first + row + i, key, count);
-                    OnlineSoftmax<Simd512>(s, count, scale, ref m[row + i], ref l[row + i], o + (row + i) * padded, padded, weights + i * KeyTile);
-                }
-                for (int panel = 0; panel < padded; panel += Width)
-                    MachineTiles.MultiplyBFloat16(weights, KeyTile, (ushort*)(vTile + KeyTile / 2 * panel), o + row * padded + panel, padded, rows, (count + 1) / 2, add: true);
+                var call = new TileCall { A = (byte*)(q + row * pairs), AStride = pairs * sizeof(uint), B = (byte*)kTile, C = p, CStride = KeyTile * sizeof(float), Steps = pairs, Next = (byte*)kTile };
+                MachineTiles.MultiplyBFloat16(&call, rows, (count + Width - 1) / Width, pairs * Width * sizeof(uint));
+                Scores<Simd512>(shape, p, sequence, head, first + row, key, rows, count);
+                OnlineSoftmax<Simd512>(p, count, scale, rows, m + row, l + row, o + row * padded, padded, weights);
+                call = new TileCall { A = (byte*)weights, AStride = KeyTile * sizeof(ushort), B = (byte*)vTile, C = o + row * padded, CStride = padded * sizeof(float), Steps = (count + 1) / 2, Add = 1, Next = (byte*)vTile };
+                MachineTiles.MultiplyBFloat16(&call, rows, padded / Width, KeyTile / 2 * Width * sizeof(uint));
             }
         }
         Finish<Simd512>(o, padded, l, queries, size, shape.Mask.HeadFactor(head), context, contextStride);

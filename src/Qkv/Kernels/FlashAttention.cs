@@ -123,14 +123,10 @@ public static unsafe partial class FlashAttention
                 int rows = Math.Min(Rows, queries - row);
                 for (int panel = 0; panel < count; panel += Width)
                     MatMulTile.Multiply<V>(q + row * shape.QueryStride, shape.QueryStride, 1, kTile + panel * size, Width, p + panel, KeyTile, rows, size, add: false);
-                for (int i = 0; i < rows; i++)
-                {
-                    if (shape.Mask.Additive == null) shape.Hide(p + i * KeyTile, sequence, first + row + i, key, count);
-                    else shape.Score<V>(p + i * KeyTile, sequence, head, first + row + i, key, count);
-                    OnlineSoftmax<V>(p + i * KeyTile, count, scale, ref m[row + i], ref l[row + i], o + (row + i) * padded, padded);
-                    // After the sum l, as dropout comes after the softmax.
-                    if (shape.Dropout.IsOn) shape.Drop<V>(p + i * KeyTile, sequence, head, first + row + i, key, count, factors);
-                }
+                Scores<V>(shape, p, sequence, head, first + row, key, rows, count);
+                OnlineSoftmax<V>(p, count, scale, rows, m + row, l + row, o + row * padded, padded);
+                // After the sum l, as dropout comes after the softmax.
+                for (int i = 0; i < rows && shape.Dropout.IsOn; i++) shape.Drop<V>(p + i * KeyTile, sequence, head, first + row + i, key, count, factors);
                 for (int panel = 0; panel < padded; panel += Width)
                     MatMulTile.Multiply<V>(p, KeyTile, 1, vTile + panel, padded, o + row * padded + panel, padded, rows, count, add: true);
             }
@@ -152,21 +148,38 @@ public static unsafe partial class FlashAttention
         }
     }
 
-    /// <summary>p = exp(scale·s − m'), in place, or where <paramref name="rounded"/> says as bfloat16; m, l and o are brought up to the new maximum.</summary>
+    /// <summary>Products of some queries with a tile of keys become scores, but for their scale where nothing is added to them.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void OnlineSoftmax<V>(float* s, int count, float scale, ref float m, ref float l, float* o, int size, ushort* rounded = null) where V : struct, ISimd<V>
+    private static void Scores<V>(in AttentionShape shape, float* p, int sequence, int head, int query, int key, int rows, int count) where V : struct, ISimd<V>
     {
+        for (int i = 0; i < rows; i++)
+            if (shape.Mask.Additive == null) shape.Hide(p + i * KeyTile, sequence, query + i, key, count);
+            else shape.Score<V>(p + i * KeyTile, sequence, head, query + i, key, count);
+    }
+
+    /// <summary>
+    /// p = exp(scale·s − m') for rows of scores, in place, or where <paramref name="rounded"/> says as bfloat16; m, l and o are brought up to the new
+    /// maxima. All maxima come first, then all exponentials: no row waits for another's.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void OnlineSoftmax<V>(float* s, int count, float scale, int rows, float* m, float* l, float* o, int size, ushort* rounded = null) where V : struct, ISimd<V>
+    {
+        float* maxima = stackalloc float[Rows];
         // The product that is largest is so scaled as well, as scales are positive.
-        float max = MathF.Max(m, scale * Softmax.Max<V>(s, count));
-        float sum = rounded == null ? Softmax.ExpSum<V>(s, count, max, s, scale) : ExpSum(s, count, max, rounded, scale);
-        if (max != m && l != 0f)
+        for (int row = 0; row < rows; row++) maxima[row] = MathF.Max(m[row], scale * Softmax.Max<V>(s + row * KeyTile, count));
+        for (int row = 0; row < rows; row++)
         {
-            float rescale = MathF.Exp(m - max);
-            l *= rescale;
-            Elementwise.Scale<V>(o, size, rescale);
+            if (maxima[row] == m[row] || l[row] == 0f) continue;
+            float rescale = MathF.Exp(m[row] - maxima[row]);
+            l[row] *= rescale;
+            Elementwise.Scale<V>(o + row * size, size, rescale);
         }
-        m = max;
-        l += sum;
+        for (int row = 0; row < rows; row++)
+        {
+            float* p = s + row * KeyTile;
+            l[row] += rounded == null ? Softmax.ExpSum<V>(p, count, maxima[row], p, scale) : ExpSum(p, count, maxima[row], rounded + row * KeyTile, scale);
+            m[row] = maxima[row];
+        }
     }
 
     /// <summary>K (count, D) → panels of 32 keys (D, 32); the last panel is filled up with zeros.</summary>

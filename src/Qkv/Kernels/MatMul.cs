@@ -98,49 +98,49 @@ internal readonly unsafe struct MatMul : IKernel
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run<V>(int part, int worker) where V : struct, ISimd<V>
     {
-        // Rows stay while the panels pass by: X comes from the second cache, and W is fetched ahead.
-        int partsOfRows = (_panelCount + _panelsPerPart - 1) / _panelsPerPart;
-        int firstRow = part / partsOfRows * RowBlock, rows = Math.Min(RowBlock, _rows - firstRow);
-        int firstPanel = part % partsOfRows * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
-        float* edge = stackalloc float[RowBlock * Width];
+        int firstRow = part % _rowBlocks * RowBlock, rows = Math.Min(RowBlock, _rows - firstRow);
+        int firstPanel = part / _rowBlocks * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
+        float* sums = stackalloc float[MaxPanelsPerPart * RowBlock * Width];
         float* scratch = stackalloc float[_w.NeedsScratch ? InnerBlock * Width : 0];
-        // After an activation the residual cannot be part of the sums.
-        float* residual = _activation == Activation.Linear ? _residual : null;
+        bool linear = _activation == Activation.Linear;
         for (int k = 0; k < _w.Inner; k += _innerBlock)
         {
             int depth = Math.Min(_innerBlock, _w.Inner - k);
+            bool last = k + depth == _w.Inner;
             for (int panel = firstPanel; panel < endPanel; panel++)
             {
                 int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column);
                 nint first = (nint)(panel / _w.PanelsPerMap) * _w.Columns + column;
-                float* a = _x + firstRow * _xStride + k;
-                byte* b = _w.Block(panel, k, depth, scratch);
+                float* own = sums + (nint)(panel - firstPanel) * rows * Width;
                 float* y = _y + firstRow * _yStride + first;
+                float* residual = _residual == null ? null : _residual + firstRow * _residualStride + first;
+                byte* b = _w.Block(panel, k, depth, scratch);
                 // What comes next; after the last block, most likely the panels that the other threads have left.
-                byte* next = panel + 1 < endPanel ? _w.At(panel + 1, k) : k + depth < _w.Inner ? _w.At(firstPanel, k + depth) : _w.At(firstPanel + _panelsPerPart * _threads, 0);
-                // The first block starts from the bias and takes the residual along; the others add to what is there.
-                var ends = new TileEnds { C = y, CStride = _yStride, Added = y, AddedStride = _yStride };
+                byte* next = panel + 1 < endPanel ? _w.At(panel + 1, k) : !last ? _w.At(firstPanel, k + depth) : _w.At(firstPanel + _panelsPerPart * _threads, 0);
+                // Sums stay side by side on the way, as rows of Y may lie so far apart that they fall into the same places of a cache. Machine tiles,
+                // which cannot take them from elsewhere, and whose blocks are fewer, leave them where they will be.
+                bool whole = linear && width == Width, direct = whole && (last || _rounded != null);
+                var ends = new TileEnds { C = direct ? y : own, CStride = direct ? _yStride : Width, Added = own, AddedStride = Width };
                 if (k == 0)
                 {
+                    // The first block starts from the bias and takes the residual along, which after an activation comes last.
                     ends.Start = _w.Bias(panel);
-                    ends.Added = residual == null ? null : residual + firstRow * _residualStride + first;
-                    ends.AddedStride = _residualStride;
-                }
-                // The tile reads and writes whole panels: the last one of a map goes through a side buffer.
-                if (width < Width)
-                {
-                    if (ends.Added != null) Elementwise.CopyRows(ends.Added, ends.AddedStride, edge, Width, rows, width);
-                    ends = ends with { C = edge, CStride = Width, Added = ends.Added == null ? null : edge, AddedStride = Width };
+                    if (!linear || residual == null) ends.Added = null;
+                    else if (whole) ends = ends with { Added = residual, AddedStride = _residualStride };
+                    else Elementwise.CopyRows(residual, _residualStride, own, Width, rows, width);
                 }
                 if (_rounded != null)
                 {
                     if (k == 0) Start<V>(ends, rows);
                     MachineTiles.MultiplyBFloat16(_rounded + firstRow * _xStride + k, _xStride, (ushort*)b, ends.C, ends.CStride, rows, (depth + 1) / 2, add: true, next);
                 }
-                else if (_w.Precision == Precision.BFloat16) MatMulTile.Multiply<V, BFloat16Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
-                else MatMulTile.Multiply<V, Float32Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
-                if (width < Width) Elementwise.CopyRows(edge, Width, y, _yStride, rows, width);
-                if (k + depth == _w.Inner && _activation != Activation.Linear) Finish<V>(y, rows, width, first, firstRow);
+                else
+                {
+                    float* a = _x + firstRow * _xStride + k;
+                    if (_w.Precision == Precision.BFloat16) MatMulTile.Multiply<V, BFloat16Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
+                    else MatMulTile.Multiply<V, Float32Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
+                }
+                if (last && !direct) Finish<V>(own, rows, width, y, linear ? null : residual);
             }
         }
     }
@@ -156,13 +156,15 @@ internal readonly unsafe struct MatMul : IKernel
         }
     }
 
+    /// <summary>y = activation(sums) [+ residual]. All rows go through the activation at once: it has more constants than a row has vectors.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Finish<V>(float* y, int rows, int width, nint column, int firstRow) where V : struct, ISimd<V>
+    private void Finish<V>(float* sums, int rows, int width, float* y, float* residual) where V : struct, ISimd<V>
     {
-        for (int row = 0; row < rows; row++, y += _yStride)
+        if (_activation != Activation.Linear) ActivationFunctions.Apply<V>(_activation, sums, sums, rows * Width);
+        for (int row = 0; row < rows; row++, sums += Width, y += _yStride, residual += _residualStride)
         {
-            ActivationFunctions.Apply<V>(_activation, y, y, width);
-            if (_residual != null) Elementwise.Add<V>(y, _residual + (firstRow + row) * _residualStride + column, y, width);
+            if (_residual != null && _activation != Activation.Linear) Elementwise.Add<V>(sums, residual, y, width);
+            else Elementwise.Copy<V>(sums, y, width);
         }
     }
 

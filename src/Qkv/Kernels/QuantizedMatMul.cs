@@ -133,14 +133,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
                 if (residual != null) Simd.Prefetch(residual + RowsAhead * _residualStride + line);
             }
             if (residual != null) Elementwise.Add<V>(numbers, residual, y, width);
-            else Simd.Map<V, Same>(numbers, y, width);
+            else Elementwise.Copy<V>(numbers, y, width);
         }
-    }
-
-    // A row of this length is copied faster in place than by a call.
-    private readonly struct Same : IMap
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Apply<V>(V x) where V : struct, ISimd<V> => x;
     }
 }

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Qkv.Kernels.MachineCode;
 
 /// <summary>
@@ -49,6 +51,19 @@ internal static unsafe class MachineTiles
     public static void MultiplyInt8(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, byte* next = null) =>
         Multiply(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8,
             new TileCall { A = a, AStride = aStride, B = (byte*)b, C = c, CStride = cStride * sizeof(int), Steps = steps, Add = add ? 1 : 0, Next = next }, rows);
+
+    /// <summary>One tile's rows with panels <paramref name="panelBytes"/> apart: C goes on beside itself.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void MultiplyBFloat16(TileCall* call, int rows, int panels, nint panelBytes)
+    {
+        delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile = BFloat16(rows);
+        for (; panels > 0; panels--)
+        {
+            tile(call);
+            call->B += panelBytes;
+            call->C = (float*)call->C + MatMulTile.PanelWidth;
+        }
+    }
 
     private static void Multiply(bool has, ReadOnlySpan<ushort> entries, TileCall call, int rows)
     {
