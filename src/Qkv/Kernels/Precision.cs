@@ -1,12 +1,15 @@
 namespace Qkv.Kernels;
 
-/// <summary>How the parameters of linear maps are held, and multiplied. Attention, biases and LayerNorms are float32 whatever it is, and embedding tables stay as stored.</summary>
+/// <summary>How the parameters of linear maps are held, and multiplied. Softmax, biases and LayerNorms are float32 whatever it is, and embedding tables stay as stored.</summary>
 public enum Precision
 {
     /// <summary>As float32.</summary>
     Float32,
 
-    /// <summary>As the upper half of a float32, rounded to nearest and widened again in registers: half the memory, which is what short texts wait for.</summary>
+    /// <summary>
+    /// As the upper half of a float32, rounded to nearest: half the memory, which is what short texts wait for. Where the processor multiplies bfloat16
+    /// (<see cref="SimdLevel.Avx512Bf16"/>), activations are rounded as well, in attention too, for twice the speed; elsewhere parameters are widened in registers.
+    /// </summary>
     BFloat16,
 
     /// <summary>
