@@ -13,9 +13,10 @@ internal static unsafe class BFloat16
         return float.IsNaN(value) ? (ushort)(bits >> 16 | 0x40) : (ushort)(bits + 0x7fff + (bits >> 16 & 1) >> 16);
     }
 
+    /// <summary>The float32 that it is the upper half of.</summary>
     public static float Widen(ushort value) => BitConverter.UInt32BitsToSingle((uint)value << 16);
 
-    /// <summary>The same for sixteen numbers, in the lower halves of 32-bit lanes.</summary>
+    /// <summary><see cref="Round(float)"/> of sixteen numbers, in the lower halves of 32-bit lanes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<uint> Round(Vector512<float> value)
     {

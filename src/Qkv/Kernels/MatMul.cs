@@ -26,7 +26,7 @@ internal readonly unsafe struct MatMul : IKernel
 
     private const int Width = MatMulTile.PanelWidth;
 
-    private readonly float* _x; // (T, K)
+    private readonly float* _x; // (T, K), or null where it is rounded
     private readonly nint _xStride;
     private readonly ushort* _rounded; // X as bfloat16 (T, padded K) where machine tiles multiply it, else null
     private readonly int _innerBlock;
@@ -71,21 +71,23 @@ internal readonly unsafe struct MatMul : IKernel
         Activation activation = Activation.Linear, float* residual = null, nint residualStride = 0, int firstMap = 0, int maps = 0)
     {
         if (rows == 0) return;
+        if (maps == 0) maps = w.Maps;
         if (w.Precision == Precision.Int8)
         {
-            QuantizedMatMul.Forward(x, xStride, rows, w, y, yStride, threads, activation, residual, residualStride, firstMap, maps == 0 ? w.Maps : maps);
-            return;
+            QuantizedMatMul.Forward(x, xStride, rows, w, y, yStride, threads, activation, residual, residualStride, firstMap, maps);
         }
-        if (w.Precision == Precision.BFloat16 && MachineTiles.HasBFloat16)
+        else if (w.Precision == Precision.BFloat16 && MachineTiles.HasBFloat16)
         {
             int padded = w.View(0).Padded;
             using var memory = new Rented((long)rows * padded / 2);
             ushort* rounded = (ushort*)memory.Pointer;
             new BFloat16.Rows(x, xStride, rows, w.Inner, rounded, padded).Run(threads);
-            Run(new MatMul(x, padded, rounded, rows, w, firstMap, maps == 0 ? w.Maps : maps, y, yStride, activation, residual, residualStride, threads), w, threads);
-            return;
+            Run(new MatMul(null, padded, rounded, rows, w, firstMap, maps, y, yStride, activation, residual, residualStride, threads), w, threads);
         }
-        Run(new MatMul(x, xStride, null, rows, w, firstMap, maps == 0 ? w.Maps : maps, y, yStride, activation, residual, residualStride, threads), w, threads);
+        else
+        {
+            Run(new MatMul(x, xStride, null, rows, w, firstMap, maps, y, yStride, activation, residual, residualStride, threads), w, threads);
+        }
     }
 
     private static void Run(in MatMul kernel, PackedMatrix w, int threads)

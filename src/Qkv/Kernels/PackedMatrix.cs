@@ -126,23 +126,14 @@ internal sealed unsafe class PackedMatrix
     {
         const int width = MatMulTile.PanelWidth;
         if (count < width) new Span<float>(panel, inner * width).Clear();
-        int blocks = Avx.IsSupported ? inner & -8 : 0;
-        for (int start = 0; start < blocks; start += 8)
+        // Eight inputs at a time: what is read of each row, and the lines written, stay in the first cache.
+        for (int start = 0; start < inner; start += 8)
         {
-            int row = 0;
-            for (; row + 8 <= count; row += 8) Transpose8(rows + row * stride + start, stride, panel + (nint)start * width + row);
+            int end = Math.Min(start + 8, inner), row = 0;
+            if (Avx.IsSupported && end - start == 8)
+                for (; row + 8 <= count; row += 8) Transpose8(rows + row * stride + start, stride, panel + (nint)start * width + row);
             for (; row < count; row++)
-                for (int i = start; i < start + 8; i++) panel[(nint)i * width + row] = rows[row * stride + i];
-        }
-        // Elsewhere sixteen inputs at a time: a cache line of each row is read once, and the lines written stay in the first cache.
-        for (int start = blocks; start < inner; start += 16)
-        {
-            int end = Math.Min(start + 16, inner);
-            for (int row = 0; row < count; row++)
-            {
-                float* source = rows + row * stride;
-                for (int i = start; i < end; i++) panel[(nint)i * width + row] = source[i];
-            }
+                for (int i = start; i < end; i++) panel[(nint)i * width + row] = rows[row * stride + i];
         }
     }
 

@@ -30,9 +30,10 @@ public class PrecisionTests
         float[] ours = HiddenStates.Of(model, batch);
         if (MachineTiles.HasBFloat16)
         {
-            // Activations are rounded as well, by 2⁻⁸ at most, once for each product: of a layer six follow each other (Q and K, weights, V, projection, two maps).
+            // Activations are rounded as well, by 2⁻⁸ at most, once for each product: of a layer six follow each other (Q and K, weights, V, projection, two maps); as they
+            // do not all add up, a quarter of their sum is allowed.
             double[] truth = Packed(rounded);
-            Exactness.Within($"{folder}/{name}.{tensor}", ours, truth, 6 * model.Config.Layers * Math.ScaleB(1, -9) * Exactness.Largest(truth) / 2);
+            Exactness.Within($"{folder}/{name}.{tensor}", ours, truth, 6 * model.Config.Layers * Math.ScaleB(1, -8) / 4 * Exactness.Largest(truth));
             Assert.True(Distance(ours, truth) > 1e-4);
             return;
         }
