@@ -74,6 +74,7 @@ internal static unsafe class LimitBenchmark
         if (threads > 1) yield break;
         foreach (int inner in (int[])[256, 768])
         {
+            if (MachineTiles.HasFloat32) yield return Tile(Arithmetic.Float32, inner);
             if (MachineTiles.HasBFloat16) yield return Tile(Arithmetic.BFloat16, inner);
             if (MachineTiles.HasInt8) yield return Tile(Arithmetic.Int8, inner);
         }
@@ -88,14 +89,32 @@ internal static unsafe class LimitBenchmark
         const int calls = 1000, columns = 32, rows = MachineTiles.Rows;
         return new Case($"tile/{arithmetic}/{rows}x{inner}", 2.0 * calls * rows * columns * inner, () =>
         {
-            bool half = arithmetic == Arithmetic.BFloat16;
-            delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile = half ? MachineTiles.BFloat16(rows) : MachineTiles.Int8(rows);
-            int bytes = inner * (half ? sizeof(ushort) : sizeof(byte));
+            delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile = arithmetic switch
+            {
+                Arithmetic.Float32 => MachineTiles.Float32(rows),
+                Arithmetic.BFloat16 => MachineTiles.BFloat16(rows),
+                _ => MachineTiles.Int8(rows),
+            };
+            int bytes = inner * (arithmetic switch { Arithmetic.Float32 => sizeof(float), Arithmetic.BFloat16 => sizeof(ushort), _ => sizeof(byte) });
             AlignedBuffer a = new(rows * bytes / sizeof(float), zeroed: true), b = new(columns * bytes / sizeof(float), zeroed: true), c = new(rows * columns);
             return () =>
             {
-                TileCall call = new() { A = (byte*)a.Pointer, AStride = bytes, B = (byte*)b.Pointer, C = c.Pointer, CStride = columns * sizeof(float), Steps = bytes / 4, Next = (byte*)b.Pointer };
-                for (int i = 0; i < calls; i++) tile(&call);
+                for (int i = 0; i < calls; i++)
+                {
+                    TileCall call = new()
+                    {
+                        A = (byte*)a.Pointer,
+                        AStride = bytes,
+                        B = (byte*)b.Pointer,
+                        BStride = columns * sizeof(float),
+                        C = (byte*)c.Pointer,
+                        CStride = columns * sizeof(float),
+                        Steps = bytes / 4,
+                        Tiles = 1,
+                        Next = (byte*)b.Pointer,
+                    };
+                    tile(&call);
+                }
             };
         }, Arithmetic: arithmetic);
     }

@@ -113,7 +113,7 @@ internal static class Facts
         yield return new(group, "memory_of_process", resident, Megabytes(resident));
         yield return new(group, "simd", (int)SimdSupport.Vectors, Bits(SimdSupport.Level));
         yield return new(group, "simd_of_processor", Math.Min((int)SimdSupport.Processor, (int)SimdLevel.Vector512), Bits(SimdSupport.Processor));
-        yield return new(group, "machine_code", (string[])[.. MachineTiles.HasInt8 ? ["int8"] : (string[])[], .. MachineTiles.HasBFloat16 ? ["bfloat16"] : (string[])[]], MachineTiles.Refusal);
+        yield return new(group, "machine_code", (string[])[.. MachineTiles.HasInt8 ? ["float32", "int8"] : (string[])[], .. MachineTiles.HasBFloat16 ? ["bfloat16"] : (string[])[]], MachineTiles.Refusal);
         yield return new(group, "threads", encoder.Model.Encoder.Threads);
         yield return new(group, "threads_of_machine", Workers.Limit);
     }

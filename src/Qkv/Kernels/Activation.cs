@@ -87,24 +87,24 @@ public static class ActivationFunctions
     internal static unsafe void Apply(Activation activation, float* x, float* y, nint count, int threads) =>
         Workers.Run(new Parts(activation, x, y, count), (int)((count + RowParts.Numbers - 1) / RowParts.Numbers), threads);
 
-    /// <summary>The loop of <see cref="Apply(Activation, ReadOnlySpan{float}, Span{float})"/> at one width.</summary>
+    /// <summary>The loop of <see cref="Apply(Activation, ReadOnlySpan{float}, Span{float})"/> at one width, over rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal static unsafe void Apply<V>(Activation activation, float* x, float* y, int count) where V : struct, ISimd<V>
+    internal static unsafe void Apply<V>(Activation activation, float* x, nint xStride, float* y, nint yStride, int rows, int count) where V : struct, ISimd<V>
     {
         switch (activation)
         {
-            case Activation.Gelu: Simd.Map<V, Gelu>(x, y, count); break;
-            case Activation.GeluTanh: Simd.Map<V, GeluTanh>(x, y, count); break;
-            case Activation.Gelu10: Simd.Map<V, Gelu10>(x, y, count); break;
-            case Activation.QuickGelu: Simd.Map<V, QuickGelu>(x, y, count); break;
-            case Activation.Relu: Simd.Map<V, Relu>(x, y, count); break;
-            case Activation.Relu2: Simd.Map<V, Relu2>(x, y, count); break;
-            case Activation.Relu6: Simd.Map<V, Relu6>(x, y, count); break;
-            case Activation.Sigmoid: Simd.Map<V, Sigmoid>(x, y, count); break;
-            case Activation.Silu: Simd.Map<V, Silu>(x, y, count); break;
-            case Activation.Tanh: Simd.Map<V, Tanh>(x, y, count); break;
-            case Activation.Mish: Simd.Map<V, Mish>(x, y, count); break;
-            default: Simd.Map<V, Linear>(x, y, count); break;
+            case Activation.Gelu: Simd.Map<V, Gelu>(x, xStride, y, yStride, rows, count); break;
+            case Activation.GeluTanh: Simd.Map<V, GeluTanh>(x, xStride, y, yStride, rows, count); break;
+            case Activation.Gelu10: Simd.Map<V, Gelu10>(x, xStride, y, yStride, rows, count); break;
+            case Activation.QuickGelu: Simd.Map<V, QuickGelu>(x, xStride, y, yStride, rows, count); break;
+            case Activation.Relu: Simd.Map<V, Relu>(x, xStride, y, yStride, rows, count); break;
+            case Activation.Relu2: Simd.Map<V, Relu2>(x, xStride, y, yStride, rows, count); break;
+            case Activation.Relu6: Simd.Map<V, Relu6>(x, xStride, y, yStride, rows, count); break;
+            case Activation.Sigmoid: Simd.Map<V, Sigmoid>(x, xStride, y, yStride, rows, count); break;
+            case Activation.Silu: Simd.Map<V, Silu>(x, xStride, y, yStride, rows, count); break;
+            case Activation.Tanh: Simd.Map<V, Tanh>(x, xStride, y, yStride, rows, count); break;
+            case Activation.Mish: Simd.Map<V, Mish>(x, xStride, y, yStride, rows, count); break;
+            default: Simd.Map<V, Linear>(x, xStride, y, yStride, rows, count); break;
         }
     }
 
@@ -172,7 +172,7 @@ public static class ActivationFunctions
         public void Run<V>(int part, int worker) where V : struct, ISimd<V>
         {
             nint start = (nint)part * RowParts.Numbers;
-            Apply<V>(activation, _x + start, _y + start, (int)Math.Min(RowParts.Numbers, count - start));
+            Apply<V>(activation, _x + start, 0, _y + start, 0, 1, (int)Math.Min(RowParts.Numbers, count - start));
         }
     }
 

@@ -45,15 +45,35 @@ public static unsafe partial class FlashAttention
             for (int row = 0; row < queries; row += Rows)
             {
                 int rows = Math.Min(Rows, queries - row);
-                var call = new TileCall { A = (byte*)(q + row * pairs), AStride = pairs * sizeof(uint), B = (byte*)kTile, C = p, CStride = KeyTile * sizeof(float), Steps = pairs, Next = (byte*)kTile };
-                MachineTiles.MultiplyBFloat16(&call, rows, (count + Width - 1) / Width, pairs * Width * sizeof(uint));
+                for (int panel = 0; panel < count; panel += Width)
+                    Multiply((ushort*)(q + row * pairs), 2 * pairs, kTile + panel * pairs, p + panel, KeyTile, rows, pairs, add: false);
                 Scores<Simd512>(shape, p, sequence, head, first + row, key, rows, count);
                 OnlineSoftmax<Simd512>(p, count, scale, rows, m + row, l + row, o + row * padded, padded, weights);
-                call = new TileCall { A = (byte*)weights, AStride = KeyTile * sizeof(ushort), B = (byte*)vTile, C = o + row * padded, CStride = padded * sizeof(float), Steps = (count + 1) / 2, Add = 1, Next = (byte*)vTile };
-                MachineTiles.MultiplyBFloat16(&call, rows, padded / Width, KeyTile / 2 * Width * sizeof(uint));
+                for (int panel = 0; panel < padded; panel += Width)
+                    Multiply(weights, KeyTile, vTile + panel * (KeyTile / 2), o + row * padded + panel, padded, rows, (count + 1) / 2, add: true);
             }
         }
         Finish<Simd512>(o, padded, l, queries, size, shape.Mask.HeadFactor(head), context, contextStride);
+    }
+
+    /// <summary>C (rows, 32) = [C +] A (rows, 2·steps) · B (steps, 32), pairs of bfloat16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Multiply(ushort* a, nint aStride, uint* b, float* c, nint cStride, int rows, int steps, bool add)
+    {
+        nint bytes = cStride * sizeof(float);
+        TileCall call = new()
+        {
+            A = (byte*)a,
+            AStride = aStride * sizeof(ushort),
+            B = (byte*)b,
+            BStride = Width * sizeof(uint),
+            C = (byte*)c,
+            CStride = bytes,
+            Added = add ? (byte*)c : null,
+            AddedStride = bytes,
+            Steps = steps,
+        };
+        MachineTiles.MultiplyBFloat16(ref call, rows);
     }
 
     /// <summary>y[i] = exp(factor·x[i] − max) as bfloat16, zero from count on to the next multiple of 32; returns the sum of what was rounded, before it was.</summary>

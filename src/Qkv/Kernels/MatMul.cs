@@ -119,9 +119,8 @@ internal readonly unsafe struct MatMul : IKernel
                 byte* b = _w.Block(panel, k, depth, scratch);
                 // What comes next; after the last block, most likely the panels that the other threads have left.
                 byte* next = panel + 1 < endPanel ? _w.At(panel + 1, k) : !last ? _w.At(firstPanel, k + depth) : _w.At(firstPanel + _panelsPerPart * _threads, 0);
-                // Sums stay side by side on the way, as rows of Y may lie so far apart that they fall into the same places of a cache. Machine tiles,
-                // which cannot take them from elsewhere, and whose blocks are fewer, leave them where they will be.
-                bool whole = linear && width == Width, direct = whole && (last || _rounded != null);
+                // Sums stay side by side on the way, as rows of Y may lie so far apart that they fall into the same places of a cache.
+                bool whole = linear && width == Width, direct = whole && last;
                 var ends = new TileEnds { C = direct ? y : own, CStride = direct ? _yStride : Width, Added = own, AddedStride = Width };
                 if (k == 0)
                 {
@@ -133,8 +132,14 @@ internal readonly unsafe struct MatMul : IKernel
                 }
                 if (_rounded != null)
                 {
-                    if (k == 0) Start<V>(ends, rows);
-                    MachineTiles.MultiplyBFloat16(_rounded + firstRow * _xStride + k, _xStride, (ushort*)b, ends.C, ends.CStride, rows, (depth + 1) / 2, add: true, next);
+                    TileCall call = ends.Call;
+                    call.A = (byte*)(_rounded + firstRow * _xStride + k);
+                    call.AStride = _xStride * sizeof(ushort);
+                    call.B = b;
+                    call.BStride = Width * sizeof(uint);
+                    call.Steps = (depth + 1) / 2;
+                    call.Next = next;
+                    MachineTiles.MultiplyBFloat16(ref call, rows);
                 }
                 else
                 {
@@ -142,32 +147,17 @@ internal readonly unsafe struct MatMul : IKernel
                     if (_w.Precision == Precision.BFloat16) MatMulTile.Multiply<V, BFloat16Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
                     else MatMulTile.Multiply<V, Float32Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
                 }
-                if (last && !direct) Finish<V>(own, rows, width, y, linear ? null : residual);
+                if (last && !direct) Finish<V>(_activation, own, y, _yStride, linear ? null : residual, _residualStride, rows, width);
             }
         }
     }
 
-    /// <summary>What the sums of machine tiles start from: bias [+ residual].</summary>
+    /// <summary>y (rows, width) = activation(sums (rows, 32)) [+ residual]</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Start<V>(in TileEnds ends, int rows) where V : struct, ISimd<V>
+    internal static void Finish<V>(Activation activation, float* sums, float* y, nint yStride, float* residual, nint residualStride, int rows, int width) where V : struct, ISimd<V>
     {
-        for (int row = 0; row < rows; row++)
-        {
-            float* c = ends.C + row * ends.CStride;
-            for (int i = 0; i < Width; i += V.Width) (ends.Added == null ? V.Load(ends.Start + i) : V.Load(ends.Start + i) + V.Load(ends.Added + row * ends.AddedStride + i)).Store(c + i);
-        }
-    }
-
-    /// <summary>y = activation(sums) [+ residual]. All rows go through the activation at once: it has more constants than a row has vectors.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Finish<V>(float* sums, int rows, int width, float* y, float* residual) where V : struct, ISimd<V>
-    {
-        if (_activation != Activation.Linear) ActivationFunctions.Apply<V>(_activation, sums, sums, rows * Width);
-        for (int row = 0; row < rows; row++, sums += Width, y += _yStride, residual += _residualStride)
-        {
-            if (_residual != null && _activation != Activation.Linear) Elementwise.Add<V>(sums, residual, y, width);
-            else Elementwise.Copy<V>(sums, y, width);
-        }
+        ActivationFunctions.Apply<V>(activation, sums, Width, y, yStride, rows, width);
+        for (int row = 0; residual != null && row < rows; row++) Elementwise.Add<V>(y + row * yStride, residual + row * residualStride, y + row * yStride, width);
     }
 
     /// <summary>

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Kernels;
 
@@ -45,6 +46,9 @@ internal unsafe struct TileEnds
         AddedStride = AddedStride,
     };
 
+    /// <summary>As the machine tiles want it.</summary>
+    public readonly TileCall Call => new() { C = (byte*)C, CStride = CStride * sizeof(float), Start = Start, Added = (byte*)Added, AddedStride = AddedStride * sizeof(float) };
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly void Store<V>(int row, V left, V right) where V : struct, ISimd<V>
     {
@@ -87,6 +91,18 @@ internal static unsafe class MatMulTile
     public static void Multiply<V, B>(float* a, nint aStride, nint aStep, byte* b, nint bStride, in TileEnds ends, int rows, int k, byte* next = null)
         where V : struct, ISimd<V> where B : struct, IPanel
     {
+        if (V.Width == 16 && typeof(B) == typeof(Float32Panel) && aStep == 1 && MachineTiles.HasFloat32)
+        {
+            TileCall call = ends.Call;
+            call.A = (byte*)a;
+            call.AStride = aStride * sizeof(float);
+            call.B = b;
+            call.BStride = bStride * sizeof(float);
+            call.Steps = k;
+            call.Next = next;
+            MachineTiles.MultiplyFloat32(ref call, rows);
+            return;
+        }
         // Bytes of the next panel that each step of K fetches, so that it is complete after the last tile, and nothing beyond it is read.
         int highest = V.Width == 16 ? 12 : 6, tiles = (rows / highest + BitOperations.PopCount((uint)(rows % highest))) * (PanelWidth / (2 * V.Width));
         nint ahead = next == null ? 0 : (PanelWidth * B.Size + tiles - 1) / tiles, aheadOfTile = ahead * k;

@@ -25,9 +25,6 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
 
     private const int Width = MatMulTile.PanelWidth;
 
-    // Numbers of a cache line, and enough rows ahead to bridge the way to memory.
-    private const int LineLength = 16, RowsAhead = 12;
-
     private readonly byte* _x; // (T, K)
     private readonly nint _xStride;
     private readonly float* _xScales; // (T)
@@ -121,19 +118,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
             for (int row = 0; row < rows; row++)
                 V.Fma(V.Difference(sums + row * Width + i, columnSums + i, rowZeros[row]), V.Create(rowScales[row]) * columnScale, columnBias).Store(numbers + row * Width + i);
         }
-        // All rows at once: an activation function has more constants than a row has vectors.
-        if (_activation != Activation.Linear) ActivationFunctions.Apply<V>(_activation, numbers, numbers, rows * Width);
-        for (int row = firstRow; row < firstRow + rows; row++, numbers += Width)
-        {
-            float* y = _y + row * _yStride + first, residual = _residual == null ? null : _residual + row * _residualStride + first;
-            // Rows lie pages apart, where no processor foresees the next one.
-            for (int line = 0; line < Width; line += LineLength)
-            {
-                Simd.Prefetch(y + RowsAhead * _yStride + line);
-                if (residual != null) Simd.Prefetch(residual + RowsAhead * _residualStride + line);
-            }
-            if (residual != null) Elementwise.Add<V>(numbers, residual, y, width);
-            else Elementwise.Copy<V>(numbers, y, width);
-        }
+        float* y = _y + firstRow * _yStride + first, residual = _residual == null ? null : _residual + firstRow * _residualStride + first;
+        MatMul.Finish<V>(_activation, numbers, y, _yStride, residual, _residualStride, rows, width);
     }
 }

@@ -28,7 +28,21 @@ internal static unsafe class QuantizedTile
     {
         if (MachineTiles.HasInt8)
         {
-            MachineTiles.MultiplyInt8(a, aStride, b, c, cStride, rows, steps, add, (byte*)next);
+            nint bytes = cStride * sizeof(int);
+            TileCall call = new()
+            {
+                A = a,
+                AStride = aStride,
+                B = (byte*)b,
+                BStride = GroupBytes,
+                C = (byte*)c,
+                CStride = bytes,
+                Added = add ? (byte*)c : null,
+                AddedStride = bytes,
+                Steps = steps,
+                Next = (byte*)next,
+            };
+            MachineTiles.MultiplyInt8(ref call, rows);
         }
         else if (SimdSupport.Level >= SimdLevel.Vector256)
         {

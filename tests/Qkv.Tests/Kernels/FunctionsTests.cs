@@ -78,7 +78,7 @@ public unsafe class FunctionsTests(ITestOutputHelper output)
     {
         private readonly float* _x = x, _y = y;
 
-        public void Run<V>(int part, int worker) where V : struct, ISimd<V> => Simd.Map<V, TMap>(_x, _y, count);
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V> => Simd.Map<V, TMap>(_x, 0, _y, 0, 1, count);
     }
 
     private readonly struct ExpMap : IMap

@@ -162,7 +162,7 @@ public unsafe class MatMulTests
             return (LinearTwin.Forward(x.ToDoubles(), w, _b!.ToDoubles()), [.. magnitude.Select(each => Rounding.Gamma(Inner + 2) * each)]);
         }
 
-        /// <summary>bias [+ residual], then the sums of 512 inputs after the other.</summary>
+        /// <summary>The sums of 512 inputs after the other; the first starts from the bias, and the residual is added to it.</summary>
         public float[] InTiles()
         {
             Fill();
@@ -171,13 +171,13 @@ public unsafe class MatMulTests
             for (int row = 0; row < Rows; row++)
                 for (int column = 0; column < Outputs; column++)
                 {
-                    float result = Residual ? _b![column] + _r![row * Outputs + column] : _b![column];
+                    float result = 0;
                     for (int k = 0; k < Inner; k += 512)
                     {
-                        float sum = 0;
+                        float sum = k == 0 ? _b![column] : 0;
                         for (int i = k; i < Math.Min(k + 512, Inner); i += 2)
                             sum = TileTwin.BFloat16(sum, x[row * (Inner + Gap) + i], i + 1 < Inner ? x[row * (Inner + Gap) + i + 1] : (ushort)0, w[column * Inner + i], i + 1 < Inner ? w[column * Inner + i + 1] : (ushort)0);
-                        result += sum;
+                        result = k > 0 ? sum + result : Residual ? sum + _r![row * Outputs + column] : sum;
                     }
                     y[row * Outputs + column] = result;
                 }

@@ -1,11 +1,10 @@
-using System.Runtime.CompilerServices;
-
 namespace Qkv.Kernels.MachineCode;
 
 /// <summary>
-/// The register tiles whose instructions .NET does not expose, loaded once: bfloat16 (<c>vdpbf16ps</c>) and int8 (<c>vpdpbusd</c>), for every number of rows from 1 to
-/// <see cref="Rows"/>. A call is a plain jump: the thread cannot stop for the garbage collector meanwhile, so a call should stay under 20 µs (a K of 3,072 takes 5).
-/// Tiles for AMX (<c>tdpbf16ps</c>, <c>tdpbssd</c>) would be a third and a fourth table here; they want a processor to be tested on.
+/// The register tiles in machine code, loaded once: bfloat16 (<c>vdpbf16ps</c>) and int8 (<c>vpdpbusd</c>), whose instructions .NET does not expose, and float32, which
+/// the compiler of .NET copies around between its multiply-adds; for every number of rows from 1 to <see cref="Rows"/>. A call is a plain jump: the thread cannot stop
+/// for the garbage collector meanwhile, so a call should stay under 20 µs.
+/// Tiles for AMX (<c>tdpbf16ps</c>, <c>tdpbssd</c>) would be further tables here; they want a processor to be tested on.
 /// </summary>
 internal static unsafe class MachineTiles
 {
@@ -14,13 +13,16 @@ internal static unsafe class MachineTiles
     /// </summary>
     public const int Rows = 12;
 
-    // Of a step: 32 columns, four bytes each.
-    private const int PanelBytes = 4 * MatMulTile.PanelWidth;
+    // Of the highest tiles in one call: 4,096 · 12 cycles are about 15 µs.
+    private const int MaxSteps = 4096;
 
     // Null unless the level asks for tiles and the operating system allows them.
     private static readonly byte* s_code = SimdSupport.Level >= SimdLevel.Avx512Vnni ? ExecutableMemory.Load(TileCode.Bytes, out s_refusal) : null;
 
     private static readonly string? s_refusal;
+
+    /// <summary>Whether float32 tiles can be called.</summary>
+    public static readonly bool HasFloat32 = s_code != null;
 
     /// <summary>Whether bfloat16 tiles can be called.</summary>
     public static readonly bool HasBFloat16 = s_code != null && SimdSupport.Level >= SimdLevel.Avx512Bf16;
@@ -31,58 +33,54 @@ internal static unsafe class MachineTiles
     /// <summary>Why there are no tiles although the level asks for them; null where nothing is wrong.</summary>
     public static string? Refusal => s_refusal;
 
-    /// <summary>C (rows, 32) float32 = [C +] A (rows, Steps · 2) bfloat16 · B (Steps, 32, 2) bfloat16. See the twin in the tests for every bit of it.</summary>
+    /// <summary>C (rows, 32) float32 = [start +] A (rows, Steps) float32 · B (Steps, 32) float32 [+ added], bit for bit what <see cref="MatMulTile"/> computes in C#.</summary>
+    public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> Float32(int rows) =>
+        At(HasFloat32, OperatingSystem.IsWindows() ? TileCode.Float32Windows : TileCode.Float32, rows);
+
+    /// <summary>C (rows, 32) float32 = [start +] A (rows, Steps · 2) bfloat16 · B (Steps, 32, 2) bfloat16 [+ added]. See the twin in the tests for every bit of it.</summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> BFloat16(int rows) =>
         At(HasBFloat16, OperatingSystem.IsWindows() ? TileCode.BFloat16Windows : TileCode.BFloat16, rows);
 
-    /// <summary>C (rows, 32) int32 = [C +] A (rows, Steps · 4) uint8 · B (Steps, 32, 4) int8, exact modulo 2³².</summary>
+    /// <summary>C (rows, 32) int32 = [start +] A (rows, Steps · 4) uint8 · B (Steps, 32, 4) int8 [+ added], exact modulo 2³².</summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> Int8(int rows) =>
         At(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8, rows);
 
-    /// <summary>
-    /// Any number of rows of a bfloat16 product, as <see cref="MatMulTile.Multiply{V, B}"/> does it in C#: what a sum starts from is put into C before.
-    /// Strides count numbers. <paramref name="next"/> is a panel of as many steps that will be read soon, or null.
-    /// </summary>
-    public static void MultiplyBFloat16(ushort* a, nint aStride, ushort* b, float* c, nint cStride, int rows, int steps, bool add, byte* next = null) =>
-        Multiply(HasBFloat16, OperatingSystem.IsWindows() ? TileCode.BFloat16Windows : TileCode.BFloat16,
-            new TileCall { A = (byte*)a, AStride = aStride * sizeof(ushort), B = (byte*)b, C = c, CStride = cStride * sizeof(float), Steps = steps, Add = add ? 1 : 0, Next = next }, rows);
+    /// <summary>Any number of rows of a float32 product. The caller fills in all but <see cref="TileCall.Tiles"/> and <see cref="TileCall.Ahead"/>; Next may be null.</summary>
+    public static void MultiplyFloat32(ref TileCall call, int rows) => Multiply(HasFloat32, OperatingSystem.IsWindows() ? TileCode.Float32Windows : TileCode.Float32, ref call, rows);
+
+    /// <summary>The same for bfloat16.</summary>
+    public static void MultiplyBFloat16(ref TileCall call, int rows) => Multiply(HasBFloat16, OperatingSystem.IsWindows() ? TileCode.BFloat16Windows : TileCode.BFloat16, ref call, rows);
 
     /// <summary>The same for int8.</summary>
-    public static void MultiplyInt8(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, byte* next = null) =>
-        Multiply(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8,
-            new TileCall { A = a, AStride = aStride, B = (byte*)b, C = c, CStride = cStride * sizeof(int), Steps = steps, Add = add ? 1 : 0, Next = next }, rows);
+    public static void MultiplyInt8(ref TileCall call, int rows) => Multiply(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8, ref call, rows);
 
-    /// <summary>One tile's rows with panels <paramref name="panelBytes"/> apart: C goes on beside itself.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void MultiplyBFloat16(TileCall* call, int rows, int panels, nint panelBytes)
+    private static void Multiply(bool has, ReadOnlySpan<ushort> entries, ref TileCall call, int rows)
     {
-        delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile = BFloat16(rows);
-        for (; panels > 0; panels--)
+        // As even as can be: of 13 rows, tiles of 7 and 6 are faster than tiles of 12 and 1.
+        int tiles = (rows + Rows - 1) / Rows, height = (rows + tiles - 1) / tiles, lower = tiles * height - rows;
+        // Each step fetches a part of the next panel, so that all of it has come after the last tile.
+        if (call.Next == null) call.Next = call.B;
+        else call.Ahead = (call.BStride + tiles - 1) / tiles;
+        fixed (TileCall* pinned = &call)
         {
-            tile(call);
-            call->B += panelBytes;
-            call->C = (float*)call->C + MatMulTile.PanelWidth;
+            Call(At(has, entries, height), pinned, tiles - lower);
+            if (lower > 0) Call(At(has, entries, height - 1), pinned, lower);
         }
     }
 
-    private static void Multiply(bool has, ReadOnlySpan<ushort> entries, TileCall call, int rows)
+    private static void Call(delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile, TileCall* call, int tiles)
     {
-        // Each step fetches a line of the next panel, so that all of it has come after the last tile.
-        int tiles = (rows + Rows - 1) / Rows;
-        if (call.Next == null) call.Next = call.B;
-        else call.Ahead = (PanelBytes + tiles - 1) / tiles;
-        for (int row = 0; row < rows; row += Rows)
+        int most = (int)Math.Max(1, MaxSteps / Math.Max(1, call->Steps));
+        for (; tiles > 0; tiles -= most)
         {
-            At(has, entries, Math.Min(Rows, rows - row))(&call);
-            call.A += Rows * call.AStride;
-            call.C = (byte*)call.C + Rows * call.CStride;
-            call.Next += call.Ahead * call.Steps;
+            call->Tiles = Math.Min(tiles, most);
+            tile(call);
         }
     }
 
     private static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> At(bool has, ReadOnlySpan<ushort> entries, int rows)
     {
-        if (!has) throw new PlatformNotSupportedException("This process has no such tile; ask HasBFloat16 or HasInt8 first.");
+        if (!has) throw new PlatformNotSupportedException("This process has no such tile; ask HasFloat32, HasBFloat16 or HasInt8 first.");
         return (delegate* unmanaged[SuppressGCTransition]<TileCall*, void>)(s_code + entries[rows - 1]);
     }
 }

@@ -3,33 +3,45 @@ using System.Runtime.InteropServices;
 namespace Qkv.Kernels.MachineCode;
 
 /// <summary>
-/// What a machine tile is told, as one block of memory: C (rows, 32) = [C +] A (rows, Steps, 4 bytes) · B (Steps, 32, 4 bytes).
-/// Four bytes are neighbours in k: two bfloat16, or four 8-bit integers; a K that is no multiple of it is filled up with zeros by the caller.
-/// The tiles in <c>TileCode.g.cs</c> know where each field stands.
+/// What a machine tile is told, as one block of memory: C (rows, 32) = [start +] A (rows, Steps, 4 bytes) · B (Steps, 32, 4 bytes) [+ added], <see cref="Tiles"/> times,
+/// each time for the rows that follow. Four bytes are a float32, or neighbours in k: two bfloat16, or four 8-bit integers; a K that is no multiple of it is filled up
+/// with zeros by the caller. The tiles in <c>TileCode.g.cs</c> know where each field stands, and leave those that count rows where the next rows are.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct TileCall
 {
-    /// <summary>The first row of A: bfloat16, or uint8.</summary>
+    /// <summary>The next row of A: float32, bfloat16, or uint8.</summary>
     public byte* A;
 
     /// <summary>Bytes from a row of A to the next.</summary>
     public nint AStride;
 
-    /// <summary>A panel of B, 128 bytes a step: bfloat16, or int8. Needs no alignment, but is read fastest on a cache line.</summary>
+    /// <summary>A panel of B, 128 bytes a step: float32, bfloat16, or int8. Needs no alignment, but is read fastest on a cache line.</summary>
     public byte* B;
 
-    /// <summary>The first row of C: float32, or int32.</summary>
-    public void* C;
+    /// <summary>Bytes from a step of B to the next.</summary>
+    public nint BStride;
+
+    /// <summary>The next row of C: float32, or int32.</summary>
+    public byte* C;
 
     /// <summary>Bytes from a row of C to the next.</summary>
     public nint CStride;
 
-    /// <summary>Steps of four bytes in k; with none, C becomes 0 or stays as it is.</summary>
+    /// <summary>(32): every row's sums start from it; null for zero.</summary>
+    public void* Start;
+
+    /// <summary>The next row of what is added after the product has been summed, C itself or another; null for nothing.</summary>
+    public byte* Added;
+
+    /// <summary>Bytes from a row of what is added to the next.</summary>
+    public nint AddedStride;
+
+    /// <summary>Steps of four bytes in k; with none, C becomes what it starts from and what is added.</summary>
     public nint Steps;
 
-    /// <summary>Not 0: what C holds is added, after the product has been summed.</summary>
-    public nint Add;
+    /// <summary>Tiles below each other, at least one.</summary>
+    public nint Tiles;
 
     /// <summary>What will be read soon, or B: fetched into the second cache on the way, one cache line a step.</summary>
     public byte* Next;

@@ -10,13 +10,14 @@ namespace Qkv.Tests.Kernels.MachineCode;
 [Trait("Suite", "Numerical")]
 public unsafe class MachineTilesTests : IDisposable
 {
-    private const int MaxSteps = 40, Columns = 32, Gap = 100;
+    private const int MaxSteps = 40, MaxTiles = 3, Columns = 32, Gap = 100;
 
     private static readonly Gen<Shape> s_shapes =
-        Gen.Select(Gen.Int[1, MachineTiles.Rows], Gen.Int[0, MaxSteps], Gen.Bool, Gen.Enum<Numbers>(), Gen.Int[0, Gap / 4], Gen.Int)
-            .Select((rows, steps, add, numbers, gap, seed) => new Shape(rows, steps, add, numbers, 4 * gap, seed));
+        Gen.Select(Gen.Select(Gen.Int[1, MachineTiles.Rows], Gen.Int[1, MaxTiles], Gen.Int[0, MaxSteps]), Gen.Bool, Gen.Bool, Gen.Enum<Numbers>(), Gen.Int[0, Gap / 4], Gen.Int)
+            .Select((size, start, add, numbers, gap, seed) => new Shape(size.Item1, size.Item2, size.Item3, start, add, numbers, 4 * gap, seed));
 
-    private readonly GuardedMemory _a = new(MachineTiles.Rows * (4 * MaxSteps + Gap)), _b = new(128 * MaxSteps), _c = new(MachineTiles.Rows * (4 * Columns + Gap) + Gap);
+    private readonly GuardedMemory _a = new(MaxTiles * MachineTiles.Rows * (4 * MaxSteps + Gap)), _b = new((128 + Gap) * MaxSteps), _start = new(4 * Columns),
+        _c = new(MaxTiles * MachineTiles.Rows * (4 * Columns + Gap) + Gap), _added = new(MaxTiles * MachineTiles.Rows * (4 * Columns + Gap));
 
     /// <summary>What is multiplied.</summary>
     public enum Numbers
@@ -38,7 +39,16 @@ public unsafe class MachineTilesTests : IDisposable
     {
         _a.Dispose();
         _b.Dispose();
+        _start.Dispose();
         _c.Dispose();
+        _added.Dispose();
+    }
+
+    [Fact]
+    public void Float32_is_what_its_instruction_is_specified_to_be()
+    {
+        Assert.SkipUnless(MachineTiles.HasFloat32, "No float32 tiles here.");
+        s_shapes.Repeatable().Sample(shape => CheckFloat32(shape), iter: Effort.Iterations(20_000), threads: 1);
     }
 
     [Fact]
@@ -64,7 +74,7 @@ public unsafe class MachineTilesTests : IDisposable
         float expected = MathF.ScaleB(expectedInSmallest, -126), twin = TileTwin.BFloat16(0, a[0], a[1], b[0], b[1]);
         ushort[] panel = new ushort[2 * Columns];
         for (int column = 0; column < Columns; column++) b.CopyTo(panel, 2 * column);
-        float[] y = Call<ushort, ushort, float>(MachineTiles.BFloat16(1), new Shape(1, 1, false, Numbers.Usual, 0, 0), a, panel, new float[Columns]);
+        float[] y = Call<ushort, ushort, float>(MachineTiles.BFloat16(1), new Shape(1, 1, 1, false, false, Numbers.Usual, 0, 0), a, panel, new float[Columns], new float[Columns]);
         Assert.Equal(expected, twin);
         Assert.All(y, actual => Assert.Equal(expected, actual));
 
@@ -84,16 +94,37 @@ public unsafe class MachineTilesTests : IDisposable
         Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
         Gen.Select(s_shapes, Gen.Int[1, MachineTiles.Rows]).Repeatable().Sample((shape, rows) =>
         {
-            (ushort[] a, ushort[] b, float[] c) = shape.ForBFloat16();
-            (byte[] a8, sbyte[] b8, int[] c8) = shape.ForInt8();
-            float[] all = Call<ushort, ushort, float>(MachineTiles.BFloat16(shape.Rows), shape, a, b, c);
-            int[] all8 = Call<byte, sbyte, int>(MachineTiles.Int8(shape.Rows), shape, a8, b8, c8);
+            (float[] a32, float[] b32, float[] start32, float[] c32) = shape.ForFloat32();
+            (ushort[] a, ushort[] b, float[] start, float[] c) = shape.ForBFloat16();
+            (byte[] a8, sbyte[] b8, int[] start8, int[] c8) = shape.ForInt8();
+            float[] all32 = Call<float, float, float>(MachineTiles.Float32(shape.Rows), shape, a32, b32, start32, c32), all = Call<ushort, ushort, float>(MachineTiles.BFloat16(shape.Rows), shape, a, b, start, c);
+            int[] all8 = Call<byte, sbyte, int>(MachineTiles.Int8(shape.Rows), shape, a8, b8, start8, c8);
             // The last rows, so that each has another place in its tile.
-            Shape part = shape with { Rows = Math.Min(rows, shape.Rows) };
-            int before = shape.Rows - part.Rows;
-            Bits.Equal(all.AsSpan(before * Columns), Call<ushort, ushort, float>(MachineTiles.BFloat16(part.Rows), part, a[(before * 2 * shape.Steps)..], b, c[(before * Columns)..]));
-            Assert.Equal(all8[(before * Columns)..], Call<byte, sbyte, int>(MachineTiles.Int8(part.Rows), part, a8[(before * 4 * shape.Steps)..], b8, c8[(before * Columns)..]));
+            Shape part = shape with { Rows = Math.Min(rows, shape.Rows), Tiles = 1 };
+            int before = shape.AllRows - part.Rows;
+            Bits.Equal(all32.AsSpan(before * Columns), Call<float, float, float>(MachineTiles.Float32(part.Rows), part, a32[(before * shape.Steps)..], b32, start32, c32[(before * Columns)..]));
+            Bits.Equal(all.AsSpan(before * Columns), Call<ushort, ushort, float>(MachineTiles.BFloat16(part.Rows), part, a[(before * 2 * shape.Steps)..], b, start, c[(before * Columns)..]));
+            Assert.Equal(all8[(before * Columns)..], Call<byte, sbyte, int>(MachineTiles.Int8(part.Rows), part, a8[(before * 4 * shape.Steps)..], b8, start8, c8[(before * Columns)..]));
         }, iter: Effort.Iterations(5_000), threads: 1);
+    }
+
+    [Fact]
+    public void Rows_of_any_number_are_cut_into_tiles()
+    {
+        Assert.SkipUnless(MachineTiles.HasFloat32, "No float32 tiles here.");
+        // Enough steps for several calls. The sums are whole numbers below 2²⁴, so float32 has them exactly.
+        foreach (int steps in (int[])[0, 1, 500, 5_000])
+            for (int rows = 1; rows <= 40; rows++)
+            {
+                float[] a = [.. Enumerable.Range(0, rows * steps).Select(i => i % 19 - 9f)], b = [.. Enumerable.Range(0, Columns * steps).Select(i => i % 23 - 11f)], c = new float[rows * Columns];
+                fixed (float* pa = a, pb = b, pc = c)
+                {
+                    TileCall call = new() { A = (byte*)pa, AStride = 4 * steps, B = (byte*)pb, BStride = 4 * Columns, C = (byte*)pc, CStride = 4 * Columns, Steps = steps };
+                    MachineTiles.MultiplyFloat32(ref call, rows);
+                }
+                for (int row = 0; row < rows; row++)
+                    Assert.Equal(Enumerable.Range(0, steps).Sum(k => a[row * steps + k] * b[k * Columns + row % Columns]), c[row * Columns + row % Columns]);
+            }
     }
 
     [Fact]
@@ -105,7 +136,7 @@ public unsafe class MachineTilesTests : IDisposable
         var failures = new string?[threads];
         Thread[] team = [.. Enumerable.Range(0, threads).Select(number => new Thread(() =>
         {
-            failures[number] = Repeat(new Shape(MachineTiles.Rows - number % 4, 384, number % 2 == 0, Numbers.Usual, 0, number), calls);
+            failures[number] = Repeat(new Shape(MachineTiles.Rows - number % 4, 1, 384, number % 4 < 2, number % 2 == 0, Numbers.Usual, 0, number), calls);
             Interlocked.Decrement(ref atWork);
         }))];
         Array.ForEach(team, thread => thread.Start());
@@ -118,6 +149,7 @@ public unsafe class MachineTilesTests : IDisposable
     public void A_height_that_no_tile_has_is_refused()
     {
         Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
+        Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.Float32(0));
         Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.BFloat16(0));
         Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.Int8(MachineTiles.Rows + 1));
     }
@@ -126,7 +158,9 @@ public unsafe class MachineTilesTests : IDisposable
     public void Tiles_are_there_exactly_where_the_level_asks_for_them_and_the_system_gives_them()
     {
         Assert.Equal(SimdSupport.Level >= SimdLevel.Avx512Vnni, MachineTiles.HasInt8 || MachineTiles.Refusal != null);
+        Assert.Equal(MachineTiles.HasInt8, MachineTiles.HasFloat32);
         Assert.Equal(MachineTiles.HasInt8 && SimdSupport.Level >= SimdLevel.Avx512Bf16, MachineTiles.HasBFloat16);
+        if (!MachineTiles.HasFloat32) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.Float32(1));
         if (!MachineTiles.HasInt8) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.Int8(1));
         if (!MachineTiles.HasBFloat16) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.BFloat16(1));
     }
@@ -141,15 +175,29 @@ public unsafe class MachineTilesTests : IDisposable
     /// <summary>A description of the first call whose sums differ from the first's, between allocations.</summary>
     private static string? Repeat(Shape shape, int calls)
     {
-        (ushort[] a, ushort[] b, float[] c) = shape.ForBFloat16();
+        (ushort[] a, ushort[] b, float[] start, float[] c) = shape.ForBFloat16();
         float[]? first = null;
         for (int call = 0; call < calls; call++)
         {
             float[] y = [.. c];
             fixed (ushort* pa = a, pb = b)
-            fixed (float* py = y)
+            fixed (float* py = y, pStart = start)
             {
-                TileCall tile = new() { A = (byte*)pa, AStride = 4 * shape.Steps, B = (byte*)pb, C = py, CStride = 4 * Columns, Steps = shape.Steps, Add = shape.Add ? 1 : 0, Next = (byte*)pb };
+                TileCall tile = new()
+                {
+                    A = (byte*)pa,
+                    AStride = 4 * shape.Steps,
+                    B = (byte*)pb,
+                    BStride = 4 * Columns,
+                    C = (byte*)py,
+                    CStride = 4 * Columns,
+                    Start = shape.Start ? pStart : null,
+                    Added = shape.Add ? (byte*)py : null,
+                    AddedStride = 4 * Columns,
+                    Steps = shape.Steps,
+                    Tiles = 1,
+                    Next = (byte*)pb,
+                };
                 MachineTiles.BFloat16(shape.Rows)(&tile);
             }
             first ??= y;
@@ -158,20 +206,38 @@ public unsafe class MachineTilesTests : IDisposable
         return null;
     }
 
+    private void CheckFloat32(Shape shape)
+    {
+        (float[] a, float[] b, float[] start, float[] c) = shape.ForFloat32();
+        Compare(shape, c, Call<float, float, float>(MachineTiles.Float32(shape.Rows), shape, a, b, start, c), (row, column) =>
+        {
+            float sum = shape.Start ? start[column] : 0;
+            for (int step = 0; step < shape.Steps; step++) sum = MathF.FusedMultiplyAdd(a[row * shape.Steps + step], b[step * Columns + column], sum);
+            return sum;
+        });
+    }
+
     private void CheckBFloat16(Shape shape)
     {
-        (ushort[] a, ushort[] b, float[] c) = shape.ForBFloat16();
-        float[] y = Call<ushort, ushort, float>(MachineTiles.BFloat16(shape.Rows), shape, a, b, c);
-        for (int row = 0; row < shape.Rows; row++)
+        (ushort[] a, ushort[] b, float[] start, float[] c) = shape.ForBFloat16();
+        Compare(shape, c, Call<ushort, ushort, float>(MachineTiles.BFloat16(shape.Rows), shape, a, b, start, c), (row, column) =>
+        {
+            float sum = shape.Start ? start[column] : 0;
+            for (int step = 0; step < shape.Steps; step++)
+            {
+                int i = 2 * (row * shape.Steps + step), j = 2 * (step * Columns + column);
+                sum = TileTwin.BFloat16(sum, a[i], a[i + 1], b[j], b[j + 1]);
+            }
+            return sum;
+        });
+    }
+
+    private static void Compare(Shape shape, float[] c, float[] y, Func<int, int, float> sumOf)
+    {
+        for (int row = 0; row < shape.AllRows; row++)
             for (int column = 0; column < Columns; column++)
             {
-                float sum = 0;
-                for (int step = 0; step < shape.Steps; step++)
-                {
-                    int i = 2 * (row * shape.Steps + step), j = 2 * (step * Columns + column);
-                    sum = TileTwin.BFloat16(sum, a[i], a[i + 1], b[j], b[j + 1]);
-                }
-                float expected = !shape.Add ? sum : c[row * Columns + column] + sum, actual = y[row * Columns + column];
+                float sum = sumOf(row, column), expected = !shape.Add ? sum : c[row * Columns + column] + sum, actual = y[row * Columns + column];
                 if (!(float.IsNaN(expected) && float.IsNaN(actual)) && BitConverter.SingleToInt32Bits(expected) != BitConverter.SingleToInt32Bits(actual))
                     Assert.Fail($"Row {row}, column {column} of {shape} is {actual:g9}, not {expected:g9}.");
             }
@@ -179,12 +245,12 @@ public unsafe class MachineTilesTests : IDisposable
 
     private void CheckInt8(Shape shape)
     {
-        (byte[] a, sbyte[] b, int[] c) = shape.ForInt8();
-        int[] y = Call<byte, sbyte, int>(MachineTiles.Int8(shape.Rows), shape, a, b, c);
-        for (int row = 0; row < shape.Rows; row++)
+        (byte[] a, sbyte[] b, int[] start, int[] c) = shape.ForInt8();
+        int[] y = Call<byte, sbyte, int>(MachineTiles.Int8(shape.Rows), shape, a, b, start, c);
+        for (int row = 0; row < shape.AllRows; row++)
             for (int column = 0; column < Columns; column++)
             {
-                int sum = shape.Add ? c[row * Columns + column] : 0;
+                int sum = (shape.Add ? c[row * Columns + column] : 0) + (shape.Start ? start[column] : 0);
                 for (int step = 0; step < shape.Steps; step++)
                     sum = TileTwin.Int8(sum, a.AsSpan(4 * (row * shape.Steps + step), 4), b.AsSpan(4 * (step * Columns + column), 4));
                 if (sum != y[row * Columns + column]) Assert.Fail($"Row {row}, column {column} of {shape} is {y[row * Columns + column]}, not {sum}.");
@@ -192,38 +258,47 @@ public unsafe class MachineTilesTests : IDisposable
     }
 
     /// <summary>
-    /// The tile's C (rows, 32). A, B and C end at forbidden pages, and between the rows of A and C there are gaps: what is in C's must stay as it was.
+    /// The tile's C (rows, 32). A, B, C, what it starts from and what is added end at forbidden pages, and there are gaps between the rows of A and C and the steps of B:
+    /// what is in C's must stay as it was. What is added is C itself where the seed is even.
     /// </summary>
-    private TC[] Call<TA, TB, TC>(delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile, Shape shape, TA[] a, TB[] b, TC[] c)
+    private TC[] Call<TA, TB, TC>(delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile, Shape shape, TA[] a, TB[] b, TC[] start, TC[] c)
         where TA : unmanaged where TB : unmanaged where TC : unmanaged
     {
         const byte untouched = 0xa5;
-        int aRow = 4 * shape.Steps, cRow = 4 * Columns, aStride = aRow + shape.Gap, cStride = cRow + shape.Gap;
+        int rows = shape.AllRows, aRow = 4 * shape.Steps, cRow = 4 * Columns, aStride = aRow + shape.Gap, bStride = cRow + shape.Gap, cStride = cRow + shape.Gap;
+        byte* panel = _b.End - Math.Max(0, shape.Steps * bStride - shape.Gap), result = _c.End - (rows - 1) * cStride - cRow, added = shape.Seed % 2 == 0 ? result : _added.End - rows * cRow;
+        nint addedStride = added == result ? cStride : cRow;
         TileCall call = new()
         {
-            A = _a.End - (shape.Rows - 1) * aStride - aRow,
+            A = _a.End - (rows - 1) * aStride - aRow,
             AStride = aStride,
-            B = _b.End - 128 * shape.Steps,
-            C = _c.End - (shape.Rows - 1) * cStride - cRow,
+            B = panel,
+            BStride = bStride,
+            C = result,
             CStride = cStride,
+            Start = shape.Start ? _start.End - cRow : null,
+            Added = shape.Add ? added : null,
+            AddedStride = addedStride,
             Steps = shape.Steps,
-            Add = shape.Add ? 1 : 0,
-            Next = _b.End - 128 * shape.Steps,
+            Tiles = shape.Tiles,
+            Next = panel,
             Ahead = shape.Gap,
         };
-        byte* first = (byte*)call.C - Gap;
+        byte* first = result - Gap;
         new Span<byte>(first, (int)(_c.End - first)).Fill(untouched);
-        MemoryMarshal.AsBytes(b.AsSpan()).CopyTo(new Span<byte>(call.B, 128 * shape.Steps));
-        for (int row = 0; row < shape.Rows; row++)
+        MemoryMarshal.AsBytes(start.AsSpan()).CopyTo(new Span<byte>(_start.End - cRow, cRow));
+        for (int step = 0; step < shape.Steps; step++) MemoryMarshal.AsBytes(b.AsSpan()).Slice(step * cRow, cRow).CopyTo(new Span<byte>(panel + step * bStride, cRow));
+        for (int row = 0; row < rows; row++)
         {
             MemoryMarshal.AsBytes(a.AsSpan()).Slice(row * aRow, aRow).CopyTo(new Span<byte>(call.A + row * aStride, aRow));
-            MemoryMarshal.AsBytes(c.AsSpan()).Slice(row * cRow, cRow).CopyTo(new Span<byte>((byte*)call.C + row * cStride, cRow));
+            MemoryMarshal.AsBytes(c.AsSpan()).Slice(row * cRow, cRow).CopyTo(new Span<byte>(added + row * addedStride, cRow));
         }
         tile(&call);
+        Assert.True(call.C == result + rows * cStride, $"{shape} is not told where the rows below it are.");
         var y = new TC[c.Length];
-        for (int row = 0; row < shape.Rows; row++)
+        for (int row = 0; row < rows; row++)
         {
-            byte* place = (byte*)call.C + row * cStride;
+            byte* place = result + row * cStride;
             new Span<byte>(place, cRow).CopyTo(MemoryMarshal.AsBytes(y.AsSpan())[(row * cRow)..]);
             new Span<byte>(place, cRow).Fill(untouched);
         }
@@ -231,14 +306,19 @@ public unsafe class MachineTilesTests : IDisposable
         return y;
     }
 
-    /// <summary>A tile's sizes and numbers; <paramref name="Gap"/> bytes between the rows of A, and of C.</summary>
-    public sealed record Shape(int Rows, int Steps, bool Add, Numbers Numbers, int Gap, int Seed)
+    /// <summary>The sizes and numbers of tiles below each other; <paramref name="Gap"/> bytes between the rows of A, of C, and the steps of B.</summary>
+    public sealed record Shape(int Rows, int Tiles, int Steps, bool Start, bool Add, Numbers Numbers, int Gap, int Seed)
     {
         private readonly Random _random = new(Seed);
 
-        public (ushort[] A, ushort[] B, float[] C) ForBFloat16() => (Draw(Rows * 2 * Steps, BFloat16), Draw(Columns * 2 * Steps, BFloat16), Draw(Rows * Columns, Float32));
+        public int AllRows => Rows * Tiles;
 
-        public (byte[] A, sbyte[] B, int[] C) ForInt8() => (Draw(Rows * 4 * Steps, UInt8), Draw(Columns * 4 * Steps, Int8), Draw(Rows * Columns, Int32));
+        public (float[] A, float[] B, float[] Start, float[] C) ForFloat32() => (Draw(AllRows * Steps, Float32), Draw(Columns * Steps, Float32), Draw(Columns, Float32), Draw(AllRows * Columns, Float32));
+
+        public (ushort[] A, ushort[] B, float[] Start, float[] C) ForBFloat16() =>
+            (Draw(AllRows * 2 * Steps, BFloat16), Draw(Columns * 2 * Steps, BFloat16), Draw(Columns, Float32), Draw(AllRows * Columns, Float32));
+
+        public (byte[] A, sbyte[] B, int[] Start, int[] C) ForInt8() => (Draw(AllRows * 4 * Steps, UInt8), Draw(Columns * 4 * Steps, Int8), Draw(Columns, Int32), Draw(AllRows * Columns, Int32));
 
         // Where it is not any bits: any sign and digits, and exponents around 0, or such that products are around 2⁻¹²⁶.
         private ushort BFloat16() => (ushort)(AnyBits() ? _random.Next(1 << 16)
