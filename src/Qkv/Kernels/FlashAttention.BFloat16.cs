@@ -6,11 +6,14 @@ namespace Qkv.Kernels;
 
 public static unsafe partial class FlashAttention
 {
+    // A line more than the tile, as with the scores.
+    private const int WeightStride = KeyTile + 32;
+
     private static int BFloat16ScratchSize(int headSize)
     {
         int padded = (headSize + Width - 1) / Width * Width, pairs = (headSize + 1) / 2;
         // Q, K tile, 32 keys on their way there, V tile, weights of a block of rows, each two to a number; scores, o, m, l
-        return QueryBlock * pairs + KeyTile * pairs + Width * pairs + KeyTile / 2 * padded + Rows * KeyTile / 2 + Rows * KeyTile + QueryBlock * padded + 2 * QueryBlock;
+        return QueryBlock * pairs + KeyTile * pairs + Width * pairs + KeyTile / 2 * padded + Rows * WeightStride / 2 + Rows * ScoreStride + QueryBlock * padded + 2 * QueryBlock;
     }
 
     /// <summary>
@@ -26,16 +29,16 @@ public static unsafe partial class FlashAttention
         uint* keyRows = kTile + KeyTile * pairs; // (32, D / 2)
         uint* vTile = keyRows + Width * pairs; // (padded / 32, KeyTile / 2, 32)
         ushort* weights = (ushort*)(vTile + KeyTile / 2 * padded); // (Rows, KeyTile)
-        float* p = (float*)(weights + Rows * KeyTile); // (Rows, KeyTile)
-        float* o = p + Rows * KeyTile; // (queries, padded)
+        float* p = (float*)(weights + Rows * WeightStride); // (Rows, KeyTile)
+        float* o = p + Rows * ScoreStride; // (queries, padded)
         float* m = o + QueryBlock * padded; // (queries)
         float* l = m + QueryBlock; // (queries)
-        float scale = shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f;
+        float scale = Log2E * (shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f);
         float* source = shape.QueriesOf(sequence, head) + first * shape.QueryStride;
         for (int row = 0; row < queries; row++) BFloat16.Round(source + row * shape.QueryStride, size, (ushort*)(q + row * pairs), 2 * pairs);
         new Span<float>(o, queries * padded).Clear();
-        new Span<float>(m, queries).Fill(float.NegativeInfinity);
-        new Span<float>(l, queries).Clear();
+        new Span<float>(m, QueryBlock).Fill(float.NegativeInfinity);
+        new Span<float>(l, QueryBlock).Clear();
 
         for (int key = 0; key < keys; key += KeyTile)
         {
@@ -46,11 +49,11 @@ public static unsafe partial class FlashAttention
             {
                 int rows = Math.Min(Rows, queries - row);
                 for (int panel = 0; panel < count; panel += Width)
-                    Multiply((ushort*)(q + row * pairs), 2 * pairs, kTile + panel * pairs, p + panel, KeyTile, rows, pairs, add: false);
+                    Multiply((ushort*)(q + row * pairs), 2 * pairs, kTile + panel * pairs, p + panel, ScoreStride, rows, pairs, add: false);
                 Scores<Simd512>(shape, p, sequence, head, first + row, key, rows, count);
                 OnlineSoftmax<Simd512>(p, count, scale, rows, m + row, l + row, o + row * padded, padded, weights);
                 for (int panel = 0; panel < padded; panel += Width)
-                    Multiply(weights, KeyTile, vTile + panel * (KeyTile / 2), o + row * padded + panel, padded, rows, (count + 1) / 2, add: true);
+                    Multiply(weights, WeightStride, vTile + panel * (KeyTile / 2), o + row * padded + panel, padded, rows, (count + 1) / 2, add: true);
             }
         }
         Finish<Simd512>(o, padded, l, queries, size, shape.Mask.HeadFactor(head), context, contextStride);
@@ -76,18 +79,17 @@ public static unsafe partial class FlashAttention
         MachineTiles.MultiplyBFloat16(ref call, rows);
     }
 
-    /// <summary>y[i] = exp(factor·x[i] − max) as bfloat16, zero from count on to the next multiple of 32; returns the sum of what was rounded, before it was.</summary>
+    /// <summary>y[i] = 2^(factor·x[i] − max) as bfloat16, zero from count on to the next multiple of 32; returns the sum of what was rounded, before it was.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float ExpSum(float* x, int count, float max, ushort* y, float factor)
+    private static float Exp2Sum(float* x, int count, float factor, float max, ushort* y)
     {
-        if (max == float.NegativeInfinity) max = 0f;
         int end = (count + Width - 1) / Width * Width;
         new Span<float>(x + count, end - count).Fill(float.NegativeInfinity);
         Simd512 shift = Simd512.Create(-max), scale = Simd512.Create(factor), sums = Simd512.Create(0f);
         for (int i = 0; i < end; i += 32)
         {
-            Simd512 lower = Functions.ExpOfAtMost88(Simd512.Fma(Simd512.Load(x + i), scale, shift));
-            Simd512 upper = Functions.ExpOfAtMost88(Simd512.Fma(Simd512.Load(x + i + 16), scale, shift));
+            Simd512 lower = Functions.Exp2(Simd512.Fma(Simd512.Load(x + i), scale, shift));
+            Simd512 upper = Functions.Exp2(Simd512.Fma(Simd512.Load(x + i + 16), scale, shift));
             BFloat16.Store(lower.Vector, upper.Vector, y + i);
             sums = sums + lower + upper;
         }

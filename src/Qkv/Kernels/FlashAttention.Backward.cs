@@ -68,14 +68,14 @@ public static unsafe partial class FlashAttention
             int count = Math.Min(KeyTile, keys - key);
             PackKeys(shape.KeysOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, kAcross);
             PackKeys(shape.ValuesOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, vAcross);
-            PackValues(shape.KeysOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, k, padded);
+            PackRows(shape.KeysOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, k, padded);
             new Span<float>(dk, 2 * KeyTile * padded).Clear(); // and dv behind it
 
             for (int first = 0; first < queries; first += GradientBlock)
             {
                 int rows = Math.Min(GradientBlock, queries - first);
-                PackValues(shape.QueriesOf(sequence, head) + first * shape.QueryStride, shape.QueryStride, rows, size, q, padded);
-                PackValues(contextGradient + first * g.ContextStride, g.ContextStride, rows, size, dO, padded);
+                PackRows(shape.QueriesOf(sequence, head) + first * shape.QueryStride, shape.QueryStride, rows, size, q, padded);
+                PackRows(contextGradient + first * g.ContextStride, g.ContextStride, rows, size, dO, padded);
                 if (shape.Mask.HeadFactors != null) Elementwise.Scale<V>(dO, rows * padded, shape.Mask.HeadFactor(head));
 
                 for (int panel = 0; panel < count; panel += Width)
@@ -86,7 +86,7 @@ public static unsafe partial class FlashAttention
                 for (int row = 0; row < rows; row++)
                 {
                     // w = exp(s − λ)
-                    shape.Score<V>(w + row * KeyTile, sequence, head, first + row, key, count);
+                    Score<V>(shape, w + row * KeyTile, sequence, head, first + row, key, count);
                     Softmax.ExpSum<V>(w + row * KeyTile, count, g.LogSums[(firstQuery + first + row) * shape.Heads + head], w + row * KeyTile);
                 }
                 for (int row = 0; row < rows; row++)

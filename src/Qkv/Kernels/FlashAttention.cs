@@ -8,11 +8,11 @@ namespace Qkv.Kernels;
 /// Milakov and Gimelshein 2018). Keys pass by in tiles of 256; of each query only the running maximum m, the running sum l and
 /// the context so far o are kept:
 /// <code>
-/// s  = q·Kᵀ / √D            scores of this tile
+/// s  = q·Kᵀ · log₂e / √D    scores of this tile, as powers of 2
 /// m' = max(m, max s)
-/// p  = exp(s − m')
-/// l  = l·exp(m − m') + Σ p
-/// o  = o·exp(m − m') + p·V
+/// p  = 2^(s − m')
+/// l  = l·2^(m − m') + Σ p
+/// o  = o·2^(m − m') + p·V
 /// context = o / l           after the last tile
 /// </code>
 /// Tiles start at the sequence's own first key, so a sequence gives the same bits in any batch. Memory does not grow with
@@ -23,13 +23,24 @@ public static unsafe partial class FlashAttention
     // A tile of K and one of V, 256 · 64 float32 each, are 128 KB: they stay in the second cache while the queries pass by.
     private const int KeyTile = 256;
 
-    // Packing a tile is paid once per block of queries; 384 of them make it cheap.
-    private const int QueryBlock = 384;
+    // Packing a tile is paid once per block of queries; 768 of them make it cheap, and their state and the tiles stay in the second cache. A multiple of Rows.
+    private const int QueryBlock = 768;
 
-    // The height of the tallest register tile.
-    private const int Rows = 12;
+    // Queries whose scores are taken, made weights and used before the next: four of the tallest register tiles, for which a panel of keys or values stays in the first cache.
+    private const int Rows = 48;
+
+    // A line more than the tile, so that rows of scores do not fall into the same places of a cache.
+    private const int ScoreStride = KeyTile + 16;
+
+    // As in MatMul: a thread that falls behind holds the others up by a quarter of its work at most.
+    private const int PartsPerThread = 4;
 
     private const int Width = MatMulTile.PanelWidth;
+
+    private const float Log2E = 1.44269504f, Ln2 = 0.693147181f;
+
+    // Times log₂e it is still a float32.
+    private const float FarthestScore = 2e38f;
 
     /// <summary>Attention over one sequence of queries and one of keys.</summary>
     /// <param name="queries">Q (Lq, H·D): head h is columns h·D … h·D + D.</param>
@@ -58,8 +69,8 @@ public static unsafe partial class FlashAttention
     internal static int ScratchSize(int headSize)
     {
         int padded = (headSize + Width - 1) / Width * Width;
-        // K tile, V tile, scores of a block of rows, o, m, l
-        int float32 = KeyTile * headSize + KeyTile * padded + Rows * KeyTile + QueryBlock * padded + 2 * QueryBlock;
+        // Q, K tile, V tile, scores of some rows, o, m, l
+        int float32 = QueryBlock * headSize + KeyTile * headSize + KeyTile * padded + Rows * ScoreStride + QueryBlock * padded + 2 * QueryBlock;
         return MachineTiles.HasBFloat16 ? Math.Max(float32, BFloat16ScratchSize(headSize)) : float32;
     }
 
@@ -73,18 +84,21 @@ public static unsafe partial class FlashAttention
     {
         int longest = 0;
         for (int sequence = 0; sequence < shape.Sequences; sequence++) longest = Math.Max(longest, shape.QueryLength(sequence));
-        int blocks = (longest + QueryBlock - 1) / QueryBlock;
-        Workers.Run(new Blocks(shape, context, contextStride, scratch, blocks, logSums), shape.Sequences * shape.Heads * blocks, threads);
+        // Smaller blocks where threads would have nothing to do; no query's bits depend on them.
+        if (longest == 0) return;
+        int heads = shape.Sequences * shape.Heads, wanted = (PartsPerThread * Math.Min(threads, Workers.Limit) + heads - 1) / heads;
+        int blocks = Math.Max((longest + QueryBlock - 1) / QueryBlock, Math.Min(wanted, (longest + Rows - 1) / Rows)), block = (longest + blocks - 1) / blocks;
+        Workers.Run(new Blocks(shape, context, contextStride, scratch, blocks, block, logSums), heads * blocks, threads);
     }
 
-    private readonly struct Blocks(AttentionShape shape, float* context, nint contextStride, float* scratch, int blocks, float* logSums) : IKernel
+    private readonly struct Blocks(AttentionShape shape, float* context, nint contextStride, float* scratch, int blocks, int block, float* logSums) : IKernel
     {
         private readonly float* _context = context, _scratch = scratch, _logSums = logSums;
 
         public void Run<V>(int part, int worker) where V : struct, ISimd<V>
         {
-            int sequence = part / blocks / shape.Heads, head = part / blocks % shape.Heads, first = part % blocks * QueryBlock;
-            int queries = Math.Min(QueryBlock, shape.QueryLength(sequence) - first);
+            int sequence = part / blocks / shape.Heads, head = part / blocks % shape.Heads, first = part % blocks * block;
+            int queries = Math.Min(block, shape.QueryLength(sequence) - first);
             if (queries <= 0) return;
             float* output = _context + (shape.QueryStarts[sequence] + first) * contextStride + head * shape.HeadSize;
             float* logSums = _logSums == null ? null : _logSums + (nint)(shape.QueryStarts[sequence] + first) * shape.Heads + head;
@@ -99,42 +113,45 @@ public static unsafe partial class FlashAttention
         float* context, nint contextStride, float* scratch, float* logSums) where V : struct, ISimd<V>
     {
         int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, keys = shape.KeyLength(sequence);
-        float* kTile = scratch; // (KeyTile / 32, D, 32)
-        float* vTile = kTile + KeyTile * size; // (KeyTile, padded)
+        float* q = scratch; // (queries, D)
+        float* kTile = q + QueryBlock * size; // (KeyTile / 32, D, 32)
+        float* vTile = kTile + KeyTile * size; // (padded / 32, KeyTile, 32)
         float* p = vTile + KeyTile * padded; // (Rows, KeyTile)
-        float* o = p + Rows * KeyTile; // (queries, padded)
+        float* o = p + Rows * ScoreStride; // (queries, padded)
         float* m = o + QueryBlock * padded; // (queries)
         float* l = m + QueryBlock; // (queries)
-        float* q = shape.QueriesOf(sequence, head) + first * shape.QueryStride; // (queries, D)
         float* factors = stackalloc float[shape.Dropout.IsOn ? KeyTile : 0];
         // Where nothing is added, the softmax scales the products on its way.
-        float scale = shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f;
+        float scale = Log2E * (shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f);
+        Elementwise.CopyRows(shape.QueriesOf(sequence, head) + first * shape.QueryStride, shape.QueryStride, q, size, queries, size);
         new Span<float>(o, queries * padded).Clear();
-        new Span<float>(m, queries).Fill(float.NegativeInfinity);
-        new Span<float>(l, queries).Clear();
+        new Span<float>(m, QueryBlock).Fill(float.NegativeInfinity);
+        new Span<float>(l, QueryBlock).Clear();
 
         for (int key = 0; key < keys; key += KeyTile)
         {
             int count = Math.Min(KeyTile, keys - key);
             PackKeys(shape.KeysOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, kTile);
-            PackValues(shape.ValuesOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, vTile, padded);
+            for (int panel = 0; panel < size; panel += Width)
+                PackRows(shape.ValuesOf(sequence, head) + key * shape.KeyStride + panel, shape.KeyStride, count, Math.Min(Width, size - panel), vTile + KeyTile * panel, Width);
             for (int row = 0; row < queries; row += Rows)
             {
                 int rows = Math.Min(Rows, queries - row);
                 for (int panel = 0; panel < count; panel += Width)
-                    MatMulTile.Multiply<V>(q + row * shape.QueryStride, shape.QueryStride, 1, kTile + panel * size, Width, p + panel, KeyTile, rows, size, add: false);
+                    MatMulTile.Multiply<V>(q + row * size, size, 1, kTile + panel * size, Width, p + panel, ScoreStride, rows, size, add: false);
                 Scores<V>(shape, p, sequence, head, first + row, key, rows, count);
                 OnlineSoftmax<V>(p, count, scale, rows, m + row, l + row, o + row * padded, padded);
                 // After the sum l, as dropout comes after the softmax.
-                for (int i = 0; i < rows && shape.Dropout.IsOn; i++) shape.Drop<V>(p + i * KeyTile, sequence, head, first + row + i, key, count, factors);
+                for (int i = 0; i < rows && shape.Dropout.IsOn; i++) shape.Drop<V>(p + i * ScoreStride, sequence, head, first + row + i, key, count, factors);
                 for (int panel = 0; panel < padded; panel += Width)
-                    MatMulTile.Multiply<V>(p, KeyTile, 1, vTile + panel, padded, o + row * padded + panel, padded, rows, count, add: true);
+                    MatMulTile.Multiply<V>(p, ScoreStride, 1, vTile + KeyTile * panel, Width, o + row * padded + panel, padded, rows, count, add: true);
             }
         }
 
         Finish<V>(o, padded, l, queries, size, shape.Mask.HeadFactor(head), context, contextStride);
-        // A row that sees no key has no weights: its λ of +∞ gives none back.
-        for (int row = 0; logSums != null && row < queries; row++) logSums[row * shape.Heads] = l[row] == 0f ? float.PositiveInfinity : m[row] + MathF.Log(l[row]);
+        // A row that sees no key, or only such as a mask has pushed to the lowest score, has no weights to learn by: its λ of +∞ gives none back.
+        for (int row = 0; logSums != null && row < queries; row++)
+            logSums[row * shape.Heads] = l[row] == 0f || m[row] <= -FarthestScore ? float.PositiveInfinity : m[row] * Ln2 + MathF.Log(l[row]);
     }
 
     /// <summary>context = o / l, times what a head is multiplied by.</summary>
@@ -153,33 +170,73 @@ public static unsafe partial class FlashAttention
     private static void Scores<V>(in AttentionShape shape, float* p, int sequence, int head, int query, int key, int rows, int count) where V : struct, ISimd<V>
     {
         for (int i = 0; i < rows; i++)
-            if (shape.Mask.Additive == null) shape.Hide(p + i * KeyTile, sequence, query + i, key, count);
-            else shape.Score<V>(p + i * KeyTile, sequence, head, query + i, key, count);
+            if (shape.Mask.Additive == null) shape.Hide(p + i * ScoreStride, sequence, query + i, key, count);
+            else Score<V>(shape, p + i * ScoreStride, sequence, head, query + i, key, count);
     }
 
     /// <summary>
-    /// p = exp(scale·s − m') for rows of scores, in place, or where <paramref name="rounded"/> says as bfloat16; m, l and o are brought up to the new
+    /// Products of one query with some keys become scores that are finite as powers of 2 as well: masks often add the lowest number there is, and a query from which all
+    /// keys are hidden like that sees all of them alike.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Score<V>(in AttentionShape shape, float* products, int sequence, int head, int query, int key, int count) where V : struct, ISimd<V>
+    {
+        shape.Score<V>(products, sequence, head, query, key, count);
+        if (shape.Mask.Additive == null) return;
+        for (int i = 0; i < count; i++)
+            if (float.IsFinite(products[i])) products[i] = Math.Clamp(products[i], -FarthestScore, FarthestScore);
+    }
+
+    /// <summary>
+    /// p = 2^(scale·s − m') for rows of scores, in place, or where <paramref name="rounded"/> says as bfloat16; m, l and o are brought up to the new
     /// maxima. All maxima come first, then all exponentials: no row waits for another's.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void OnlineSoftmax<V>(float* s, int count, float scale, int rows, float* m, float* l, float* o, int size, ushort* rounded = null) where V : struct, ISimd<V>
     {
         float* maxima = stackalloc float[Rows];
+        float* rescale = stackalloc float[Rows];
+        float* shifts = stackalloc float[Rows];
         // The product that is largest is so scaled as well, as scales are positive.
-        for (int row = 0; row < rows; row++) maxima[row] = MathF.Max(m[row], scale * Softmax.Max<V>(s + row * KeyTile, count));
-        for (int row = 0; row < rows; row++)
+        for (int row = 0; row < rows; row++) maxima[row] = MathF.Max(m[row], scale * Softmax.Max<V>(s + row * ScoreStride, count));
+        // l and m have room up to a multiple of Rows.
+        for (int row = 0; row < rows; row += V.Width)
         {
-            if (maxima[row] == m[row] || l[row] == 0f) continue;
-            float rescale = MathF.Exp(m[row] - maxima[row]);
-            l[row] *= rescale;
-            Elementwise.Scale<V>(o + row * size, size, rescale);
+            // A query that has seen no key yet: any maximum gives zeros.
+            V max = V.Load(maxima + row), shift = V.WhereLess(V.Create(float.NegativeInfinity), max, max, V.Create(0f)), factor = Functions.Exp2(V.Load(m + row) - shift);
+            shift.Store(shifts + row);
+            factor.Store(rescale + row);
+            (V.Load(l + row) * factor).Store(l + row);
+            max.Store(m + row);
         }
         for (int row = 0; row < rows; row++)
+            if (rescale[row] != 1f && l[row] != 0f) Elementwise.Scale<V>(o + row * size, size, rescale[row]);
+        for (int row = 0; row < rows; row++)
         {
-            float* p = s + row * KeyTile;
-            l[row] += rounded == null ? Softmax.ExpSum<V>(p, count, maxima[row], p, scale) : ExpSum(p, count, maxima[row], rounded + row * KeyTile, scale);
-            m[row] = maxima[row];
+            float* p = s + row * ScoreStride;
+            l[row] += rounded == null ? Exp2Sum<V>(p, count, scale, shifts[row], p) : Exp2Sum(p, count, scale, shifts[row], rounded + row * WeightStride);
         }
+    }
+
+    /// <summary>y[i] = 2^(factor·x[i] − max); returns their sum.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float Exp2Sum<V>(float* x, int count, float factor, float max, float* y) where V : struct, ISimd<V>
+    {
+        int whole = Simd.Whole<V>(count);
+        V shift = V.Create(-max), scale = V.Create(factor), sums = V.Create(0f);
+        for (int i = 0; i < whole; i += V.Width)
+        {
+            V p = Functions.Exp2(V.Fma(V.Load(x + i), scale, shift));
+            p.Store(y + i);
+            sums += p;
+        }
+        float sum = V.Sum(sums);
+        for (int i = whole; i < count; i++)
+        {
+            Functions.Exp2(Scalar.Fma(Scalar.Create(x[i]), Scalar.Create(factor), Scalar.Create(-max))).Store(y + i);
+            sum += y[i];
+        }
+        return sum;
     }
 
     /// <summary>K (count, D) → panels of 32 keys (D, 32); the last panel is filled up with zeros.</summary>
@@ -189,12 +246,12 @@ public static unsafe partial class FlashAttention
             PackedMatrix.Pack(keys + first * stride, stride, Math.Min(Width, count - first), size, tile);
     }
 
-    /// <summary>V (count, D) → (count, padded), zeros beside D.</summary>
-    private static void PackValues(float* values, nint stride, int count, int size, float* tile, int padded)
+    /// <summary>Rows (count, D) → (count, padded), zeros beside D.</summary>
+    private static void PackRows(float* rows, nint stride, int count, int size, float* tile, int padded)
     {
-        for (int row = 0; row < count; row++, values += stride, tile += padded)
+        for (int row = 0; row < count; row++, rows += stride, tile += padded)
         {
-            new ReadOnlySpan<float>(values, size).CopyTo(new Span<float>(tile, padded));
+            new ReadOnlySpan<float>(rows, size).CopyTo(new Span<float>(tile, padded));
             new Span<float>(tile + size, padded - size).Clear();
         }
     }

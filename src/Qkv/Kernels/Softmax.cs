@@ -62,23 +62,23 @@ public static unsafe class Softmax
         return max;
     }
 
-    /// <summary>y[i] = exp(factor·x[i] − max), where max is that of factor·x; returns their sum. A maximum of −∞ gives zeros.</summary>
+    /// <summary>y[i] = exp(x[i] − max); returns their sum. A maximum of −∞ gives zeros.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static float ExpSum<V>(float* x, int count, float max, float* y, float factor = 1f) where V : struct, ISimd<V>
+    internal static float ExpSum<V>(float* x, int count, float max, float* y) where V : struct, ISimd<V>
     {
         if (max == float.NegativeInfinity) max = 0f;
         int whole = Simd.Whole<V>(count);
-        V shift = V.Create(-max), scale = V.Create(factor), sums = V.Create(0f);
+        V shift = V.Create(max), sums = V.Create(0f);
         for (int i = 0; i < whole; i += V.Width)
         {
-            V e = Functions.ExpOfAtMost88(V.Fma(V.Load(x + i), scale, shift));
+            V e = Functions.ExpOfAtMost88(V.Load(x + i) - shift);
             e.Store(y + i);
             sums += e;
         }
         float sum = V.Sum(sums);
         for (int i = whole; i < count; i++)
         {
-            Functions.ExpOfAtMost88(Scalar.Fma(Scalar.Create(x[i]), Scalar.Create(factor), Scalar.Create(-max))).Store(y + i);
+            Functions.ExpOfAtMost88(Scalar.Create(x[i] - max)).Store(y + i);
             sum += y[i];
         }
         return sum;

@@ -39,7 +39,7 @@ public unsafe class AttentionTests
     public void At_the_edges_of_tiles_and_blocks()
     {
         foreach (bool bfloat16 in s_precisions)
-            foreach (int queries in (int[])[1, 12, 13, 384, 385])
+            foreach (int queries in (int[])[1, 12, 13, 48, 49, 768, 769])
                 foreach (int keys in (int[])[1, 255, 256, 257, 513]) new Call(queries, keys, 1, 17, Parts.Causal, 0, queries + keys).CheckAgainstTwin(bfloat16);
     }
 
@@ -58,6 +58,22 @@ public unsafe class AttentionTests
         {
             (_, float[] weights, float[] context, float[] flash) = call.Run(mask);
             Assert.All([.. weights, .. context, .. flash], number => Assert.Equal(0f, number));
+        }
+    }
+
+    [Fact]
+    public void Keys_that_are_seen_late_count_however_low_their_scores_are()
+    {
+        // A whole tile is hidden, and the scores after it are so low that they vanish beside any other maximum.
+        var call = new Call(5, 300, 2, 20, default, 0, 1);
+        var hidden = new AttentionMask { VisibleKeys = Enumerable.Range(0, 300).Select(key => key >= 260).ToArray() };
+        float[] low = [.. Enumerable.Range(0, 300).Select(key => key < 260 ? float.NegativeInfinity : -500f)];
+        foreach (bool bfloat16 in s_precisions)
+        {
+            (_, _, _, float[] expected) = call.Run(hidden, bfloat16);
+            (_, _, _, float[] actual) = call.Run(new AttentionMask { Additive = low }, bfloat16);
+            for (int i = 0; i < expected.Length; i++) Assert.Equal(expected[i], actual[i], 1e-3f);
+            Assert.Contains(actual, number => Math.Abs(number) > 0.01f);
         }
     }
 

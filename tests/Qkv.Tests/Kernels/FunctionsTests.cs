@@ -12,6 +12,10 @@ public unsafe class FunctionsTests(ITestOutputHelper output)
         2, Sweep(88f).Where(x => x >= -87.33654f), Math.Exp, (x, truth) => MathF.BitIncrement((float)truth) - (float)truth);
 
     [Fact]
+    public void Exp2_within_two_units_in_the_last_place() => AssertWorst<Exp2Map>(
+        2, Sweep(127f).Where(x => x >= -126f), x => Math.Pow(2, x), (x, truth) => MathF.BitIncrement((float)truth) - (float)truth);
+
+    [Fact]
     public void Erf_within_its_bound() => AssertWorst<ErfMap>(Rounding.Erf, Sweep(10f), ErrorFunction.Erf, (_, _) => 1);
 
     [Fact]
@@ -27,6 +31,7 @@ public unsafe class FunctionsTests(ITestOutputHelper output)
         float[] exp = Map<ExpMap>(edges), erf = Map<ErfMap>(edges), tanh = Map<TanhMap>(edges), sigmoid = Map<SigmoidMap>(edges);
         Assert.Equal([1f, 1f, 0f, 0f, 0f, exp[5], exp[5], exp[5], float.NaN, 1f], exp);
         Assert.InRange(exp[5], 1.6e38f, 1.7e38f);
+        Assert.Equal([1f, 1f, 8f, 0.5f, 1.17549435e-38f, 0f, 0f, 0f, float.NaN, 1f], Map<Exp2Map>([0f, -0f, 3f, -1f, -126f, -126.01f, -1000f, float.NegativeInfinity, float.NaN, 1e-40f]));
         Assert.Equal([0f, -0f, -1f, -1f, -1f, 1f, 1f, 1f, float.NaN], erf[..^1]);
         Assert.Equal([0f, -0f, -1f, -1f, -1f, 1f, 1f, 1f, float.NaN], tanh[..^1]);
         Assert.Equal([0.5f, 0.5f], sigmoid[..2]);
@@ -38,7 +43,7 @@ public unsafe class FunctionsTests(ITestOutputHelper output)
     public void Every_lane_and_tail_gives_the_same_bits()
     {
         float[] x = RandomNumbers.Normal(new Random(1), 40, 3);
-        foreach (Func<float[], float[]> map in (Func<float[], float[]>[])[Map<ExpMap>, Map<ErfMap>, Map<TanhMap>, Map<SigmoidMap>])
+        foreach (Func<float[], float[]> map in (Func<float[], float[]>[])[Map<ExpMap>, Map<Exp2Map>, Map<ErfMap>, Map<TanhMap>, Map<SigmoidMap>])
         {
             float[] alone = [.. x.Select(value => map([value])[0])];
             for (int length = 0; length <= x.Length; length++) Bits.Equal(alone.AsSpan(0, length), map(x[..length]));
@@ -84,6 +89,11 @@ public unsafe class FunctionsTests(ITestOutputHelper output)
     private readonly struct ExpMap : IMap
     {
         public static V Apply<V>(V x) where V : struct, ISimd<V> => Functions.Exp(x);
+    }
+
+    private readonly struct Exp2Map : IMap
+    {
+        public static V Apply<V>(V x) where V : struct, ISimd<V> => Functions.Exp2(x);
     }
 
     private readonly struct ErfMap : IMap

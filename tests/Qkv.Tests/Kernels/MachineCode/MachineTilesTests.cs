@@ -10,7 +10,7 @@ namespace Qkv.Tests.Kernels.MachineCode;
 [Trait("Suite", "Numerical")]
 public unsafe class MachineTilesTests : IDisposable
 {
-    private const int MaxSteps = 40, MaxTiles = 3, Columns = 32, Gap = 100;
+    private const int MaxSteps = 40, MaxTiles = 2, Columns = 32, Gap = 100;
 
     private static readonly Gen<Shape> s_shapes =
         Gen.Select(Gen.Select(Gen.Int[1, MachineTiles.Rows], Gen.Int[1, MaxTiles], Gen.Int[0, MaxSteps]), Gen.Bool, Gen.Bool, Gen.Enum<Numbers>(), Gen.Int[0, Gap / 4], Gen.Int)
