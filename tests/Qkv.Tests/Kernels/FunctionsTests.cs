@@ -31,7 +31,8 @@ public unsafe class FunctionsTests(ITestOutputHelper output)
         float[] exp = Map<ExpMap>(edges), erf = Map<ErfMap>(edges), tanh = Map<TanhMap>(edges), sigmoid = Map<SigmoidMap>(edges);
         Assert.Equal([1f, 1f, 0f, 0f, 0f, exp[5], exp[5], exp[5], float.NaN, 1f], exp);
         Assert.InRange(exp[5], 1.6e38f, 1.7e38f);
-        Assert.Equal([1f, 1f, 8f, 0.5f, 1.17549435e-38f, 0f, 0f, 0f, float.NaN, 1f], Map<Exp2Map>([0f, -0f, 3f, -1f, -126f, -126.01f, -1000f, float.NegativeInfinity, float.NaN, 1e-40f]));
+        Assert.Equal([1f, 1f, 8f, 0.5f, 1.17549435e-38f, 0f, 0f, 0f, float.NaN, 1f], Map<Exp2Map>([0f, -0f, 3f, -1f, -126f, -127f, -1000f, float.NegativeInfinity, float.NaN, 1e-40f]));
+        Assert.All(Map<Exp2Map>([.. Enumerable.Range(0, 1000).Select(i => -126f - i / 999f)]), y => Assert.InRange(y, 0f, 1.17549435e-38f));
         Assert.Equal([0f, -0f, -1f, -1f, -1f, 1f, 1f, 1f, float.NaN], erf[..^1]);
         Assert.Equal([0f, -0f, -1f, -1f, -1f, 1f, 1f, 1f, float.NaN], tanh[..^1]);
         Assert.Equal([0.5f, 0.5f], sigmoid[..2]);
