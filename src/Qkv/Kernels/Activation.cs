@@ -190,8 +190,12 @@ public static class ActivationFunctions
         private const float InverseSqrt2Pi = 0.398942280f;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static V Apply<V>(V x) where V : struct, ISimd<V> =>
-            V.Create(0.5f) * x * (V.Create(1f) + Functions.Erf(x * V.Create(InverseSqrt2)));
+        public static V Apply<V>(V x) where V : struct, ISimd<V>
+        {
+            // x·erf(x/√2) is the same for x and −x: no sign has to be carried along.
+            V magnitude = V.Abs(x);
+            return V.Create(0.5f) * V.Fma(magnitude, Functions.ErfOfMagnitude(magnitude * V.Create(InverseSqrt2)), x);
+        }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static V Derivative<V>(V x) where V : struct, ISimd<V> =>
