@@ -149,8 +149,12 @@ internal static unsafe class LimitBenchmark
     private static Action MatMulOf(Product product, int rows, int threads, Precision precision)
     {
         Linear map = RandomEncoder.Map(product.Maps, product.Inputs, product.Outputs, precision);
-        AlignedBuffer x = RandomEncoder.Rows(rows, product.Inputs), residual = RandomEncoder.Rows(rows, map.Outputs), y = new((long)rows * map.Outputs);
-        return () => map.Forward(x.Pointer, rows, y.Pointer, threads, product.Activation, product.Residual ? residual.Pointer : null);
+        // As far apart as the encoder keeps them.
+        int xStride = Stride(product.Inputs), yStride = Stride(map.Outputs);
+        AlignedBuffer x = RandomEncoder.Rows(rows, xStride), residual = RandomEncoder.Rows(rows, map.Outputs), y = new((long)rows * yStride);
+        return () => map.Forward(x.Pointer, xStride, rows, y.Pointer, yStride, threads, product.Activation, product.Residual ? residual.Pointer : null);
+
+        static int Stride(int features) => features == RandomEncoder.Base.IntermediateSize ? AlignedBuffer.RowBytes(features * sizeof(float)) / sizeof(float) : features;
     }
 
     private static Action ForwardOf(Encoder encoder, TokenBatch batch)

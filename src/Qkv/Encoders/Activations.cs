@@ -17,8 +17,9 @@ internal sealed unsafe class Activations
 
     private Activations(EncoderConfig config, int tokens, int threads, TokenBatch? recorded, bool train = false, AlignedBuffer? memory = null, Changes? changes = null)
     {
-        int c = config.HiddenSize, intermediate = config.IntermediateSize;
         bool record = recorded != null, keep = record || train;
+        // What is kept lies row by row, as everybody expects it.
+        int c = config.HiddenSize, intermediate = keep ? config.IntermediateSize : AlignedBuffer.RowBytes(config.IntermediateSize * sizeof(float)) / sizeof(float);
         Tokens = tokens;
         _scratch = new AlignedBuffer((long)threads * FlashAttention.ScratchSize(config.HeadSize));
         if (record) ScoreStarts = Starts(recorded!, config.Heads);
@@ -57,6 +58,7 @@ internal sealed unsafe class Activations
                 AttentionSum = Take(row),
                 AttentionOutput = Take(row),
                 Intermediate = Take((long)tokens * intermediate),
+                IntermediateStride = intermediate,
                 Output = Take(row),
             };
             _layers[i].OutputSum = keep ? Take(row) : _layers[i].AttentionSum;
@@ -168,8 +170,11 @@ internal unsafe struct LayerActivations
     /// <summary>(T, H): the logarithm of each row's sum of exponentials; null where nothing is trained.</summary>
     public float* LogSums;
 
-    /// <summary>(T, I): after the activation.</summary>
+    /// <summary>(T, I): after the activation; rows lie <see cref="IntermediateStride"/> numbers apart.</summary>
     public float* Intermediate;
+
+    /// <summary>I where anything is kept, and otherwise perhaps more.</summary>
+    public int IntermediateStride;
 
     /// <summary>(T, C): after the second map; null where nothing is recorded.</summary>
     public float* FeedForward;

@@ -9,7 +9,7 @@ internal sealed unsafe class EncoderLayer(SelfAttention attention, Linear projec
     public void Forward(in TokenSlice tokens, float* x, in LayerActivations a, int threads)
     {
         attention.Forward(tokens, x, a, threads); //                                                        Q, K, V → scores → weights → context
-        Residual.Add(projection, a.Context, tokens.Tokens, x, a.AttentionProjection, a.AttentionSum, a.ProjectionDropout, threads); // sum = projection(context) + x
+        Residual.Add(projection, a.Context, projection.Inputs, tokens.Tokens, x, a.AttentionProjection, a.AttentionSum, a.ProjectionDropout, threads); // sum = projection(context) + x
         attentionNorm.Forward(a.AttentionSum, tokens.Tokens, a.AttentionOutput, threads); //                attention_output = LayerNorm(sum)
         feedForward.Forward(a.AttentionOutput, tokens.Tokens, a, threads); //                               sum = feed_forward(attention_output) + attention_output
         outputNorm.Forward(a.OutputSum, tokens.Tokens, a.Output, threads); //                               output = LayerNorm(sum)

@@ -17,14 +17,14 @@ internal sealed unsafe class FeedForward(Linear first, Linear second, Activation
     {
         if (a.PreActivation == null)
         {
-            first.Forward(x, rows, a.Intermediate, threads, activation);
+            first.Forward(x, first.Inputs, rows, a.Intermediate, a.IntermediateStride, threads, activation);
         }
         else
         {
             first.Forward(x, rows, a.PreActivation, threads);
             ActivationFunctions.Apply(activation, a.PreActivation, a.Intermediate, (nint)rows * first.Outputs, threads);
         }
-        Residual.Add(second, a.Intermediate, rows, x, a.FeedForward, a.OutputSum, a.FeedForwardDropout, threads);
+        Residual.Add(second, a.Intermediate, a.IntermediateStride, rows, x, a.FeedForward, a.OutputSum, a.FeedForwardDropout, threads);
     }
 
     /// <summary>
@@ -46,20 +46,20 @@ internal static unsafe class Residual
     /// sum = dropout(W·x + b) + residual. Where the mapped rows are recorded they are kept first and the residual is added after; the
     /// bits are the same.
     /// </summary>
-    public static void Add(Linear linear, float* x, int rows, float* residual, float* mapped, float* sum, in Dropout dropout, int threads)
+    public static void Add(Linear linear, float* x, nint xStride, int rows, float* residual, float* mapped, float* sum, in Dropout dropout, int threads)
     {
         if (dropout.IsOn)
         {
-            linear.Forward(x, rows, sum, threads);
+            linear.Forward(x, xStride, rows, sum, linear.Outputs, threads);
             dropout.Apply(sum, rows, linear.Outputs, threads, residual);
             return;
         }
         if (mapped == null)
         {
-            linear.Forward(x, rows, sum, threads, residual: residual);
+            linear.Forward(x, xStride, rows, sum, linear.Outputs, threads, residual: residual);
             return;
         }
-        linear.Forward(x, rows, mapped, threads);
+        linear.Forward(x, xStride, rows, mapped, linear.Outputs, threads);
         for (nint i = 0; i < (nint)rows * linear.Outputs; i++) sum[i] = mapped[i] + residual[i];
     }
 

@@ -67,7 +67,11 @@ public sealed unsafe class Linear
 
     /// <summary>y = activation(W·x + b) [+ residual] over contiguous rows.</summary>
     internal void Forward(float* x, int rows, float* y, int threads, Activation activation = Activation.Linear, float* residual = null) =>
-        MatMul.Forward(x, Inputs, rows, Matrix, y, Outputs, threads, activation, residual, Outputs);
+        Forward(x, Inputs, rows, y, Outputs, threads, activation, residual);
+
+    /// <summary>The same over rows any distance apart, but for those of the residual.</summary>
+    internal void Forward(float* x, nint xStride, int rows, float* y, nint yStride, int threads, Activation activation = Activation.Linear, float* residual = null) =>
+        MatMul.Forward(x, xStride, rows, Matrix, y, yStride, threads, activation, residual, Outputs);
 
     /// <summary>W and b of each joined map, while they are trained.</summary>
     internal (Parameter W, Parameter B)[] Learned { get; init; } = [];

@@ -28,4 +28,10 @@ internal sealed unsafe class AlignedBuffer
     public int Length { get; }
 
     public Span<float> Span => new(Pointer, Length);
+
+    /// <summary>
+    /// Bytes from a row of <paramref name="bytes"/> to the next where we may choose: rows that lie whole kilobytes apart fall into few places of a cache and drive each
+    /// other out, so those get a line more.
+    /// </summary>
+    public static int RowBytes(int bytes) => bytes % 1024 == 0 ? bytes + Alignment : bytes;
 }

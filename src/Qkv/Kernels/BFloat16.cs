@@ -38,8 +38,8 @@ internal static unsafe class BFloat16
         for (; i < padded; i++) destination[i] = 0;
     }
 
-    /// <summary>X (T, K) → (T, padded), <paramref name="padded"/> numbers from row to row.</summary>
-    public readonly struct Rows(float* x, nint xStride, int rows, int columns, ushort* y, int padded) : IKernel
+    /// <summary>X (T, K) → (T, padded), <paramref name="yStride"/> numbers from row to row.</summary>
+    public readonly struct Rows(float* x, nint xStride, int rows, int columns, ushort* y, int padded, nint yStride) : IKernel
     {
         private readonly float* _x = x;
         private readonly ushort* _y = y;
@@ -53,7 +53,7 @@ internal static unsafe class BFloat16
         public void Run<V>(int part, int worker) where V : struct, ISimd<V>
         {
             int rowsPerPart = RowParts.RowsPerPart(columns), end = Math.Min((part + 1) * rowsPerPart, rows);
-            for (int row = part * rowsPerPart; row < end; row++) Round(_x + row * xStride, columns, _y + (nint)row * padded, padded);
+            for (int row = part * rowsPerPart; row < end; row++) Round(_x + row * xStride, columns, _y + row * yStride, padded);
         }
     }
 }

@@ -78,11 +78,11 @@ internal readonly unsafe struct MatMul : IKernel
         }
         else if (w.Precision == Precision.BFloat16 && MachineTiles.HasBFloat16)
         {
-            int padded = w.View(0).Padded;
-            using var memory = new Rented((long)rows * padded / 2);
+            int padded = w.View(0).Padded, stride = AlignedBuffer.RowBytes(padded * sizeof(ushort)) / sizeof(ushort);
+            using var memory = new Rented((long)rows * stride / 2);
             ushort* rounded = (ushort*)memory.Pointer;
-            new BFloat16.Rows(x, xStride, rows, w.Inner, rounded, padded).Run(threads);
-            Run(new MatMul(null, padded, rounded, rows, w, firstMap, maps, y, yStride, activation, residual, residualStride, threads), w, threads);
+            new BFloat16.Rows(x, xStride, rows, w.Inner, rounded, padded, stride).Run(threads);
+            Run(new MatMul(null, stride, rounded, rows, w, firstMap, maps, y, yStride, activation, residual, residualStride, threads), w, threads);
         }
         else
         {

@@ -27,6 +27,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
 
     private readonly byte* _x; // (T, K)
     private readonly nint _xStride;
+    private readonly int _inner; // K in whole groups
     private readonly float* _xScales; // (T)
     private readonly int* _xZeros; // (T)
     private readonly int _rows;
@@ -56,7 +57,8 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         _activation = activation;
         _residual = residual;
         _residualStride = residualStride;
-        _xStride = QuantizedPanels.Stride(w.Inner);
+        _inner = QuantizedPanels.Stride(w.Inner);
+        _xStride = AlignedBuffer.RowBytes(_inner);
         _rowBlock = Math.Clamp(RowBytes / (int)_xStride / LeastRows * LeastRows, LeastRows, MostRows);
         _rowBlocks = (rows + _rowBlock - 1) / _rowBlock;
         _threads = Math.Min(threads, Workers.Limit);
@@ -67,12 +69,12 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
     public static void Forward(float* x, nint xStride, int rows, PackedMatrix w, float* y, nint yStride, int threads,
         Activation activation, float* residual, nint residualStride, int firstMap, int maps)
     {
-        int stride = QuantizedPanels.Stride(w.Inner);
+        int stride = AlignedBuffer.RowBytes(QuantizedPanels.Stride(w.Inner));
         using var memory = new Rented((long)rows * (stride / sizeof(float) + 2));
         float* scales = memory.Pointer;
         int* zeros = (int*)scales + rows;
         byte* q = (byte*)(zeros + rows);
-        new QuantizedRows(x, xStride, rows, w.Inner, q, scales, zeros).Run(threads);
+        new QuantizedRows(x, xStride, rows, w.Inner, q, stride, scales, zeros).Run(threads);
         var kernel = new QuantizedMatMul(q, scales, zeros, rows, w.View(firstMap), maps * w.PanelsPerMap, y, yStride, activation, residual, residualStride, threads);
         Workers.Run(kernel, kernel._rowBlocks * ((kernel._panelCount + kernel._panelsPerPart - 1) / kernel._panelsPerPart), threads);
         GC.KeepAlive(w);
@@ -84,7 +86,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         int firstRow = part % _rowBlocks * _rowBlock, rows = Math.Min(_rowBlock, _rows - firstRow);
         int firstPanel = part / _rowBlocks * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
         int* sums = stackalloc int[MostRows * Width];
-        int steps = (int)_xStride / QuantizedTile.Group;
+        int steps = _inner / QuantizedTile.Group;
         for (int panel = firstPanel; panel < endPanel; panel++)
         {
             sbyte* b = Panel(panel);
@@ -100,7 +102,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         }
     }
 
-    private sbyte* Panel(int panel) => _w.Quantized.Panels + (nint)panel * _xStride * Width;
+    private sbyte* Panel(int panel) => _w.Quantized.Panels + (nint)panel * _inner * Width;
 
     /// <summary>The sums of a panel, (rows, 32), become numbers in place, and then rows of Y.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

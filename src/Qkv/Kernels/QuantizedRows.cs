@@ -8,10 +8,10 @@ namespace Qkv.Kernels;
 /// so that x ≈ scale·(q − zero) and 0 is exact; ties to even. A row that holds a NaN or an infinity has the scale NaN, so that nothing finite
 /// comes of it. Rows are filled up to whole groups with zeros, which meet zeros of W.
 /// </summary>
-internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, int inner, byte* q, float* scales, int* zeros) : IKernel
+internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, int inner, byte* q, nint qStride, float* scales, int* zeros) : IKernel
 {
     private readonly float* _x = x; // (T, K)
-    private readonly byte* _q = q; // (T, K in whole groups)
+    private readonly byte* _q = q; // (T, K in whole groups), rows qStride bytes apart
     private readonly float* _scales = scales; // (T)
     private readonly int* _zeros = zeros; // (T)
 
@@ -21,11 +21,11 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run<V>(int part, int worker) where V : struct, ISimd<V>
     {
-        int first = part * RowParts.RowsPerPart(inner), end = Math.Min(first + RowParts.RowsPerPart(inner), rows), stride = QuantizedPanels.Stride(inner);
+        int first = part * RowParts.RowsPerPart(inner), end = Math.Min(first + RowParts.RowsPerPart(inner), rows), padded = QuantizedPanels.Stride(inner);
         for (int row = first; row < end; row++)
         {
             float* x = _x + row * xStride;
-            byte* q = _q + (nint)row * stride;
+            byte* q = _q + row * qStride;
             (float most, float least, bool finite) = Range<V>(x, inner);
             float scale = finite ? MathF.Max(most / 255f - least / 255f, QuantizedPanels.SmallestScale) : float.NaN;
             float inverse = 1f / scale, zero = MathF.Round(-least * inverse);
@@ -41,7 +41,7 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
                 for (int i = 0; i < whole; i += V.Width) Quantize(V.Load(x + i), inverse, zero).StoreBytes(q + i);
                 for (int i = whole; i < inner; i++) Quantize(Scalar.Load(x + i), inverse, zero).StoreBytes(q + i);
             }
-            for (int i = inner; i < stride; i++) q[i] = 0;
+            for (int i = inner; i < padded; i++) q[i] = 0;
         }
     }
 
