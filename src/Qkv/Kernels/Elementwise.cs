@@ -42,15 +42,6 @@ internal static unsafe class Elementwise
         for (int i = whole; i < count; i++) x[i] *= factor;
     }
 
-    /// <summary>y = x over <paramref name="count"/> numbers, so few that a call would cost more.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Copy<V>(float* x, float* y, int count) where V : struct, ISimd<V>
-    {
-        int whole = Simd.Whole<V>(count);
-        for (int i = 0; i < whole; i += V.Width) V.Load(x + i).Store(y + i);
-        for (int i = whole; i < count; i++) y[i] = x[i];
-    }
-
     /// <summary>Rows of <paramref name="width"/> numbers from one distance between rows to another.</summary>
     public static void CopyRows(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int width)
     {
