@@ -53,8 +53,7 @@ internal sealed class Model
         using ParameterFile file = ParameterFile.OpenDirectory(directory);
         ParameterSet parameters = ParameterSet.Resolve(file, config);
         var reader = new ModelReader(parameters, precision, quantized);
-        Encoder encoder = reader.ReadEncoder(threads);
-        TaskHeads heads = reader.ReadHeads(encoder.Embedding.Words);
+        (Encoder encoder, TaskHeads heads) = reader.Read(threads);
         return new Model(config, encoder, heads, parameters) { Size = reader.Size, Precision = precision };
     }
 }
@@ -65,18 +64,43 @@ internal sealed class Model
 /// </summary>
 internal sealed class ModelReader(ParameterSet parameters, Precision precision = Precision.Float32, LayerMaps quantized = LayerMaps.All, bool train = false)
 {
-    private static readonly ParallelOptions s_packing = new() { MaxDegreeOfParallelism = Workers.Limit };
+    private const int BytesPerPiece = 1 << 20;
+
+    private static readonly ParallelOptions s_reading = new() { MaxDegreeOfParallelism = Workers.Limit };
 
     private readonly EncoderConfig _config = parameters.Config;
     private readonly Dictionary<string, Parameter> _learned = [];
 
+    // What is left to read while everything is being put together: pieces of large tensors, which all processors then read at once, each into a buffer of its own.
+    private readonly List<Action<float[]>> _pieces = [];
+    private int _buffer;
+
     /// <summary>What is trained, in the order of reading; empty unless asked for.</summary>
     public IReadOnlyCollection<Parameter> Learned => _learned.Values;
 
-    /// <summary>Bytes packed so far.</summary>
+    /// <summary>Bytes of parameters held.</summary>
     public long Size { get; private set; }
 
-    public Encoder ReadEncoder(int threads)
+    public (Encoder Encoder, TaskHeads Heads) Read(int threads)
+    {
+        Encoder encoder = ReadEncoder(threads);
+        TaskHeads heads = ReadHeads(encoder.Embedding.Words);
+        try
+        {
+            Parallel.ForEach(_pieces, s_reading, () => new float[_buffer], (piece, _, buffer) =>
+            {
+                piece(buffer);
+                return buffer;
+            }, _ => { });
+        }
+        catch (AggregateException several)
+        {
+            ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
+        }
+        return (encoder, heads);
+    }
+
+    private Encoder ReadEncoder(int threads)
     {
         const string words = "embeddings.word_embeddings.weight", positions = "embeddings.position_embeddings.weight", segments = "embeddings.token_type_embeddings.weight";
         var embedding = new TokenEmbedding(ReadTable(words), ReadTable(positions), ReadTable(segments), ReadNormalization("embeddings.LayerNorm"))
@@ -88,7 +112,7 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
         return new Encoder(_config, embedding, layers, threads);
     }
 
-    public TaskHeads ReadHeads(EmbeddingTable words) => new()
+    private TaskHeads ReadHeads(EmbeddingTable words) => new()
     {
         Pooler = ReadHead("pooler.dense"),
         MaskedLanguage = parameters.Find("cls.predictions.transform.dense.weight") == null ? null : ReadMaskedLanguage(words),
@@ -140,22 +164,18 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
         var matrix = new PackedMatrix(names.Length, columns, inner, held);
         if (train)
             foreach (string name in names) Learn(name);
-        // A panel at a time, on every processor: what is held twice is a panel each.
-        int panels = matrix.PanelsPerMap;
-        try
+        // A panel at a time: what is held twice is a panel each.
+        _buffer = Math.Max(_buffer, MatMulTile.PanelWidth * inner);
+        for (int i = 0; i < names.Length * matrix.PanelsPerMap; i++)
         {
-            Parallel.For(0, names.Length * panels, s_packing, () => new float[MatMulTile.PanelWidth * inner], (i, _, rows) =>
+            int map = i / matrix.PanelsPerMap, panel = i % matrix.PanelsPerMap;
+            _pieces.Add(buffer =>
             {
-                int panel = i % panels, start = panel * MatMulTile.PanelWidth;
-                Span<float> part = rows.AsSpan(0, Math.Min(MatMulTile.PanelWidth, columns - start) * inner);
-                Read(names[i / panels], (long)start * inner, part);
-                matrix.SetPanel(i / panels, panel, part);
-                return rows;
-            }, _ => { });
-        }
-        catch (AggregateException several)
-        {
-            ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
+                int start = panel * MatMulTile.PanelWidth;
+                Span<float> rows = buffer.AsSpan(0, Math.Min(MatMulTile.PanelWidth, columns - start) * inner);
+                Read(names[map], (long)start * inner, rows);
+                matrix.SetPanel(map, panel, rows);
+            });
         }
         Size += matrix.Size;
         return matrix;
@@ -174,8 +194,11 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
         var table = new EmbeddingTable((int)info.Shape[0], (int)info.Shape[1], format);
         if (info.Type == ElementType.F64)
             parameters.Read(name, 0, System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(table.Bytes));
-        else
-            parameters.ReadBytes(name, 0, table.Bytes);
+        for (long i = 0; info.Type != ElementType.F64 && i < table.Size; i += BytesPerPiece)
+        {
+            int start = (int)i, count = (int)Math.Min(BytesPerPiece, table.Size - i);
+            _pieces.Add(_ => parameters.ReadBytes(name, start / info.Type.Size(), table.Bytes.Slice(start, count)));
+        }
         Size += table.Size;
         return table;
     }

@@ -16,20 +16,19 @@ public enum NumberFormat
 /// <summary>Rows of numbers that are looked up one at a time (V, C), held as the checkpoint stores them and widened when read.</summary>
 internal sealed unsafe class EmbeddingTable
 {
-    private readonly byte[] _memory = [];
-    private readonly AlignedBuffer? _learned;
+    private readonly AlignedBuffer _memory;
 
     public EmbeddingTable(int rows, int columns, NumberFormat format)
     {
         (Rows, Columns, Format) = (rows, columns, format);
-        long bytes = (long)rows * columns * (format == NumberFormat.Float32 ? 4 : 2);
-        if (bytes > Array.MaxLength)
+        Size = (long)rows * columns * (format == NumberFormat.Float32 ? 4 : 2);
+        if (Size > Array.MaxLength)
             throw new OutOfMemoryException($"An embedding table of {rows:N0} × {columns:N0} is larger than .NET can allocate in one piece.");
-        _memory = GC.AllocateUninitializedArray<byte>((int)bytes, pinned: true);
+        _memory = new AlignedBuffer((Size + sizeof(float) - 1) / sizeof(float));
     }
 
     /// <summary>A table in the memory of a parameter that is being trained: it changes with every step.</summary>
-    public EmbeddingTable(int rows, int columns, AlignedBuffer learned) => (Rows, Columns, _learned) = (rows, columns, learned);
+    public EmbeddingTable(int rows, int columns, AlignedBuffer learned) => (Rows, Columns, _memory) = (rows, columns, learned);
 
     public int Rows { get; }
 
@@ -38,15 +37,15 @@ internal sealed unsafe class EmbeddingTable
     public NumberFormat Format { get; }
 
     /// <summary>The stored bytes, little endian, row by row.</summary>
-    public Span<byte> Bytes => _memory;
+    public Span<byte> Bytes => new(_memory.Pointer, (int)Size);
 
-    /// <summary>Bytes held.</summary>
-    public long Size => _memory.Length;
+    /// <summary>Bytes held here; none of a table that is being trained.</summary>
+    public long Size { get; }
 
     /// <summary>What a kernel reads. Valid as long as this object is reachable.</summary>
     public EmbeddingView View() => new()
     {
-        Data = _learned != null ? (byte*)_learned.Pointer : (byte*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref _memory[0]),
+        Data = (byte*)_memory.Pointer,
         Columns = Columns,
         Format = Format,
     };

@@ -126,12 +126,18 @@ internal sealed unsafe class PackedMatrix
     {
         const int width = MatMulTile.PanelWidth;
         if (count < width) new Span<float>(panel, inner * width).Clear();
-        // Eight inputs at a time: what is read of each row, and the lines written, stay in the first cache.
-        for (int start = 0; start < inner; start += 8)
+        // Sixteen inputs at a time, a line of each row: rows may lie so that few of their lines fit into the first cache together.
+        for (int start = 0; start < inner; start += 16)
         {
-            int end = Math.Min(start + 8, inner), row = 0;
-            if (Avx.IsSupported && end - start == 8)
-                for (; row + 8 <= count; row += 8) Transpose8(rows + row * stride + start, stride, panel + (nint)start * width + row);
+            int end = Math.Min(start + 16, inner), row = 0;
+            if (Avx.IsSupported && end - start == 16)
+            {
+                for (; row + 8 <= count; row += 8)
+                {
+                    Transpose8(rows + row * stride + start, stride, panel + (nint)start * width + row);
+                    Transpose8(rows + row * stride + start + 8, stride, panel + (nint)(start + 8) * width + row);
+                }
+            }
             for (; row < count; row++)
                 for (int i = start; i < end; i++) panel[(nint)i * width + row] = rows[row * stride + i];
         }

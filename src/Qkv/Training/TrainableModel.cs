@@ -11,8 +11,7 @@ internal sealed class TrainableModel
         Config = EncoderConfig.Load(directory);
         using ParameterFile file = ParameterFile.OpenDirectory(directory);
         var reader = new ModelReader(ParameterSet.Resolve(file, Config), train: true);
-        Encoder = reader.ReadEncoder(threads);
-        Heads = reader.ReadHeads(Encoder.Embedding.Words);
+        (Encoder, Heads) = reader.Read(threads);
         Parameters = [.. reader.Learned];
     }
 
