@@ -174,6 +174,7 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
                 int start = panel * MatMulTile.PanelWidth;
                 Span<float> rows = buffer.AsSpan(0, Math.Min(MatMulTile.PanelWidth, columns - start) * inner);
                 Read(names[map], (long)start * inner, rows);
+                matrix.Populate(map, panel);
                 matrix.SetPanel(map, panel, rows);
             });
         }
@@ -197,7 +198,11 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
         for (long i = 0; info.Type != ElementType.F64 && i < table.Size; i += BytesPerPiece)
         {
             int start = (int)i, count = (int)Math.Min(BytesPerPiece, table.Size - i);
-            _pieces.Add(_ => parameters.ReadBytes(name, start / info.Type.Size(), table.Bytes.Slice(start, count)));
+            _pieces.Add(_ =>
+            {
+                AlignedBuffer.Populate(table.Bytes.Slice(start, count));
+                parameters.ReadBytes(name, start / info.Type.Size(), table.Bytes.Slice(start, count));
+            });
         }
         Size += table.Size;
         return table;

@@ -88,7 +88,6 @@ public static class ActivationFunctions
         Workers.Run(new Parts(activation, x, y, count), (int)((count + RowParts.Numbers - 1) / RowParts.Numbers), threads);
 
     /// <summary>The loop of <see cref="Apply(Activation, ReadOnlySpan{float}, Span{float})"/> at one width, over rows.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static unsafe void Apply<V>(Activation activation, float* x, nint xStride, float* y, nint yStride, int rows, int count) where V : struct, ISimd<V>
     {
         switch (activation)

@@ -11,9 +11,6 @@ internal sealed unsafe partial class AlignedBuffer
     // A cache line, and the width of the widest vector.
     private const int Alignment = 64;
 
-    // From here on memory is worth asking for in large pages: they are 2 MB, and neighbours share them.
-    private const long Large = 1 << 20;
-
     private readonly float[] _memory;
 
     public AlignedBuffer(long length, bool zeroed = false)
@@ -25,7 +22,6 @@ internal sealed unsafe partial class AlignedBuffer
         nint start = (nint)System.Runtime.CompilerServices.Unsafe.AsPointer(ref _memory[0]);
         Pointer = (float*)((start + Alignment - 1) & -Alignment);
         Length = (int)length;
-        if (size * (long)sizeof(float) >= Large) AskForLargePages(Pointer, (nuint)Length * sizeof(float));
     }
 
     /// <summary>The first number. Valid as long as this object is reachable.</summary>
@@ -42,19 +38,18 @@ internal sealed unsafe partial class AlignedBuffer
     public static int RowBytes(int bytes) => bytes % 1024 == 0 ? bytes + Alignment : bytes;
 
     /// <summary>
-    /// Memory is given page by page as it is first touched, and each page is looked up when it is used: five hundred times less often where pages are 2 MB. Advice only:
-    /// what the system makes of it changes no number.
+    /// Asks for the pages of some memory that is about to be written for the first time: at once, where each would else be given when it is touched, at the price of an
+    /// interruption. Where the system cannot, nothing happens.
     /// </summary>
-    private static void AskForLargePages(float* memory, nuint bytes)
+    public static void Populate(Span<byte> memory)
     {
         const nuint page = 4096; // what addresses must be multiples of; where pages are larger, the system says no
-        const int hugePages = 14;
-        if (!OperatingSystem.IsLinux()) return;
-        // Outwards: what lies beside it becomes one range with it.
-        nuint start = (nuint)memory & ~(page - 1), end = ((nuint)memory + bytes + page - 1) & ~(page - 1);
+        const int populateWrite = 23;
+        if (!OperatingSystem.IsLinux() || memory.IsEmpty) return;
+        nuint first = (nuint)System.Runtime.CompilerServices.Unsafe.AsPointer(ref MemoryMarshal.GetReference(memory)), start = first & ~(page - 1);
         try
         {
-            _ = Advise((void*)start, end - start, hugePages);
+            _ = Advise((void*)start, first + (nuint)memory.Length - start, populateWrite);
         }
         catch (Exception missing) when (missing is DllNotFoundException or EntryPointNotFoundException)
         {

@@ -218,25 +218,19 @@ public static unsafe partial class FlashAttention
         }
     }
 
-    /// <summary>y[i] = 2^(factor·x[i] − max); returns their sum.</summary>
+    /// <summary>y[i] = 2^(factor·x[i] − max), zero from count on to the next whole vector; returns their sum.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float Exp2Sum<V>(float* x, int count, float factor, float max, float* y) where V : struct, ISimd<V>
     {
-        int whole = Simd.Whole<V>(count);
+        for (int i = count; i % V.Width > 0; i++) x[i] = float.NegativeInfinity;
         V shift = V.Create(-max), scale = V.Create(factor), sums = V.Create(0f);
-        for (int i = 0; i < whole; i += V.Width)
+        for (int i = 0; i < count; i += V.Width)
         {
             V p = Functions.Exp2(V.Fma(V.Load(x + i), scale, shift));
             p.Store(y + i);
             sums += p;
         }
-        float sum = V.Sum(sums);
-        for (int i = whole; i < count; i++)
-        {
-            Functions.Exp2(Scalar.Fma(Scalar.Create(x[i]), Scalar.Create(factor), Scalar.Create(-max))).Store(y + i);
-            sum += y[i];
-        }
-        return sum;
+        return V.Sum(sums);
     }
 
     /// <summary>K (count, D) → panels of 32 keys (D, 32); the last panel is filled up with zeros.</summary>

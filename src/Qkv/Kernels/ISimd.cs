@@ -76,7 +76,8 @@ internal static unsafe class Simd
     }
 
     /// <summary>destination[i] = operation(source[i]) for rows of <paramref name="count"/> numbers; in place is allowed.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    // On its own, so that only the operation that is used is compiled.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Map<V, TOperation>(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int count)
         where V : struct, ISimd<V> where TOperation : struct, IMap
     {

@@ -73,6 +73,12 @@ internal sealed unsafe class PackedMatrix
     public void SetBias(int map, ReadOnlySpan<float> bias) => // (columns)
         bias.CopyTo(_bias.Span.Slice(map * PanelsPerMap * MatMulTile.PanelWidth, Columns));
 
+    /// <summary>Asks for the memory of a panel that is about to be packed for the first time.</summary>
+    public void Populate(int map, int panel)
+    {
+        if (_panels != null) AlignedBuffer.Populate(new Span<byte>(Panel(map * PanelsPerMap + panel), Padded(Inner, Precision) * RowBytes(Precision)));
+    }
+
     /// <summary>Packs the rows of W, which is (columns, K) as checkpoints store it, that make up one panel.</summary>
     public void SetPanel(int map, int panel, ReadOnlySpan<float> rows) // (≤ 32, K)
     {
