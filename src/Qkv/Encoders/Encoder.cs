@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Qkv.Kernels;
 using Qkv.Parameters;
 using Qkv.Text;
@@ -21,6 +22,8 @@ internal sealed unsafe class Encoder
     /// <summary>Tokens that one forward pass takes at most (a longer sequence passes alone). Larger ones are no faster.</summary>
     public const int TokenBudget = 2048;
 
+    private static readonly int[] s_compiled = new int[Enum.GetValues<Precision>().Length];
+
     private readonly TokenEmbedding _embedding;
     private readonly EncoderLayer[] _layers;
     private readonly ActivationPool _pool;
@@ -39,6 +42,40 @@ internal sealed unsafe class Encoder
     public TokenEmbedding Embedding => _embedding;
 
     public ReadOnlySpan<EncoderLayer> Layers => _layers;
+
+    /// <summary>
+    /// Has the kernels compiled that models of a kind use, by a forward pass of the smallest one there is: for another thread to do while parameters are read. Only the
+    /// first call for a precision does anything.
+    /// </summary>
+    public static void Compile(EncoderConfig config, Precision precision)
+    {
+        const int features = 32;
+        if (!RuntimeFeature.IsDynamicCodeCompiled || !ActivationFunctions.Supported.Contains(config.Activation)) return;
+        if (Interlocked.Exchange(ref s_compiled[(int)precision], 1) != 0) return;
+        EncoderConfig smallest = config with
+        {
+            VocabularySize = 1,
+            Layers = 1,
+            Heads = 1,
+            HiddenSize = features,
+            IntermediateSize = features,
+            MaxPositions = 1,
+            TypeVocabularySize = 1,
+        };
+        // What its parameters are does not matter.
+        var table = new EmbeddingTable(1, features, NumberFormat.Float32);
+        var normalization = new Normalization(new float[features], new float[features], config.LayerNormEpsilon);
+        var layer = new EncoderLayer(new SelfAttention(Map(3), 1), Map(1), normalization,
+            new FeedForward(Map(1), Map(1), ActivationFunctions.Parse(config.Activation)), normalization);
+        var encoder = new Encoder(smallest, new TokenEmbedding(table, table, table, normalization), [layer], threads: 1);
+        var batch = new TokenBatch();
+        batch.Add([0]);
+        float* vector = stackalloc float[features];
+        var receiver = new PoolingReceiver(Pooling.Mean, normalize: true, features, features, vector, threads: 1);
+        encoder.Forward(batch, ref receiver);
+
+        Linear Map(int maps) => new(new PackedMatrix(maps, features, features, precision));
+    }
 
     /// <summary>The whole path: ids (T) → embeddings (T, C) → layers → hidden states (T, C), which are returned.</summary>
     public float* Forward(in TokenSlice tokens, Activations a, CancellationToken cancellation = default)

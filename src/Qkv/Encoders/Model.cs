@@ -50,6 +50,7 @@ internal sealed class Model
     public static Model Load(string directory, int threads, Precision precision = Precision.Float32, LayerMaps quantized = LayerMaps.All)
     {
         EncoderConfig config = EncoderConfig.Load(directory);
+        _ = Task.Run(() => Encoder.Compile(config, precision));
         using ParameterFile file = ParameterFile.OpenDirectory(directory);
         ParameterSet parameters = ParameterSet.Resolve(file, config);
         var reader = new ModelReader(parameters, precision, quantized);

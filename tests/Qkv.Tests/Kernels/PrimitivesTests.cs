@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Qkv.Encoders;
 using Qkv.Kernels;
 using Qkv.Tests.Reference;
@@ -34,6 +35,18 @@ public sealed class PrimitivesTests : IDisposable
         double epsilon = _golden.Expected.ReadDoubles($"ln.{name}.eps")[0];
         LayerNorm.Forward(x, gamma, beta, (float)epsilon, y);
         Check($"ln.{name}", y, LayerNormTwin.Forward(x.ToDoubles(), gamma.ToDoubles(), beta.ToDoubles(), epsilon));
+    }
+
+    [Theory]
+    [InlineData(0, 0)]
+    [InlineData(3, 1)]
+    [InlineData(5, 100_000)]
+    public void Asking_for_pages_changes_nothing_in_them_or_beside_them(int start, int count)
+    {
+        var numbers = new AlignedBuffer(100_100);
+        for (int i = 0; i < numbers.Length; i++) numbers.Span[i] = i;
+        AlignedBuffer.Populate(MemoryMarshal.AsBytes(numbers.Span.Slice(start, count)));
+        for (int i = 0; i < numbers.Length; i++) Assert.Equal(i, numbers.Span[i]);
     }
 
     [Fact]
