@@ -135,17 +135,11 @@ internal sealed unsafe class PackedMatrix
         // Sixteen inputs at a time, a line of each row: rows may lie so that few of their lines fit into the first cache together.
         for (int start = 0; start < inner; start += 16)
         {
-            int end = Math.Min(start + 16, inner), row = 0;
-            if (Avx.IsSupported && end - start == 16)
-            {
-                for (; row + 8 <= count; row += 8)
-                {
-                    Transpose8(rows + row * stride + start, stride, panel + (nint)start * width + row);
-                    Transpose8(rows + row * stride + start + 8, stride, panel + (nint)(start + 8) * width + row);
-                }
-            }
-            for (; row < count; row++)
-                for (int i = start; i < end; i++) panel[(nint)i * width + row] = rows[row * stride + i];
+            int end = Math.Min(start + 16, inner), whole = Avx.IsSupported ? end - (end - start) % 8 : start, eights = count & -8;
+            for (int row = 0; row < eights; row += 8)
+                for (int i = start; i < whole; i += 8) Transpose8(rows + row * stride + i, stride, panel + (nint)i * width + row);
+            for (int row = 0; row < count; row++)
+                for (int i = row < eights ? whole : start; i < end; i++) panel[(nint)i * width + row] = rows[row * stride + i];
         }
     }
 
