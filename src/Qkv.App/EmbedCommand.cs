@@ -9,9 +9,6 @@ namespace Qkv.App;
 /// <summary><c>qkv embed</c>: texts as vectors, in batches, so that memory does not grow with their number.</summary>
 internal static class EmbedCommand
 {
-    // Some forward passes' worth: the last pass of a batch is rarely full, and the more there are the less that matters.
-    private const int TokensPerBatch = 4 * Encoder.TokenBudget;
-
     public static Command Create(CommonOptions common)
     {
         Argument<string[]> texts = Options.Texts("Texts.", required: false);
@@ -88,7 +85,7 @@ internal static class EmbedCommand
             bool cut = encoder.Append(text, batch);
             if (cut) truncated++;
             pending.Add((text, cut));
-            if (batch.Tokens >= TokensPerBatch) Flush();
+            if (batch.Tokens >= encoder.Model.Encoder.BatchTokens) Flush();
         }
         Flush();
         return truncated;

@@ -47,7 +47,7 @@ public sealed unsafe partial class TextEncoder
         for (int i = 0; i < texts.Count; i++)
         {
             truncated.Add(Append(texts[i], batch, options?.Prompt));
-            if (batch.Tokens < Encoder.TokenBudget && i + 1 < texts.Count) continue;
+            if (batch.Tokens < _model.Encoder.BatchTokens && i + 1 < texts.Count) continue;
             float[] vectors = new float[batch.Sequences * Dimensions];
             Embed(batch, vectors, options);
             int size = options?.Dimensions ?? Dimensions;

@@ -20,7 +20,7 @@ internal sealed unsafe class Activations
         bool record = recorded != null, keep = record || train;
         // What is kept lies row by row, as everybody expects it.
         int c = config.HiddenSize, intermediate = keep ? config.IntermediateSize : AlignedBuffer.RowBytes(config.IntermediateSize * sizeof(float)) / sizeof(float);
-        Tokens = tokens;
+        (Tokens, Threads) = (tokens, threads);
         _scratch = new AlignedBuffer((long)threads * FlashAttention.ScratchSize(config.HeadSize));
         if (record) ScoreStarts = Starts(recorded!, config.Heads);
         long scores = ScoreStarts[^1];
@@ -79,6 +79,9 @@ internal sealed unsafe class Activations
 
     /// <summary>The most tokens that fit.</summary>
     public int Tokens { get; }
+
+    /// <summary>Threads that may work in them together.</summary>
+    public int Threads { get; }
 
     /// <summary>What everything is kept in.</summary>
     public AlignedBuffer Memory { get; }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
 using Qkv.Kernels;
 using Qkv.Parameters;
 using Qkv.Text;
@@ -8,36 +9,50 @@ namespace Qkv.Encoders;
 /// <summary>What becomes of the last hidden states of some sequences, before their memory is used again.</summary>
 internal unsafe interface IReceiver
 {
+    /// <summary>Called by several threads at a time, each with sequences of its own.</summary>
     /// <param name="tokens">Which sequences.</param>
     /// <param name="hidden">(T, C)</param>
     void Receive(in TokenSlice tokens, float* hidden);
 }
 
 /// <summary>
-/// Token ids in, hidden states out. Immutable; any number of threads may call it at once. A batch is cut by the token budget, so
-/// memory does not grow with the batch; where it is cut changes no bit of any result.
+/// Token ids in, hidden states out. Immutable; any number of threads may call it at once. A batch is cut into slices, so memory does
+/// not grow with the batch; where it is cut changes no bit of any result.
 /// </summary>
 internal sealed unsafe class Encoder
 {
-    /// <summary>Tokens that one forward pass takes at most (a longer sequence passes alone). Larger ones are no faster.</summary>
-    public const int TokenBudget = 2048;
+    /// <summary>
+    /// Tokens that a thread computes by itself, all layers long: what is on the way between two maps stays in the caches, and no thread waits for another. More of them
+    /// leave the caches, fewer read the parameters more often.
+    /// </summary>
+    public const int SliceTokens = 256;
+
+    /// <summary>A sequence of more tokens is computed by all threads together.</summary>
+    public const int MostTokensAlone = 2 * SliceTokens;
+
+    // The last round of slices is rarely full, and the more rounds there are the less that matters.
+    private const int SlicesPerThread = 8;
 
     private static readonly int[] s_compiled = new int[Enum.GetValues<Precision>().Length];
 
     private readonly TokenEmbedding _embedding;
     private readonly EncoderLayer[] _layers;
-    private readonly ActivationPool _pool;
+    private readonly ActivationPool _together, _alone;
 
     public Encoder(EncoderConfig config, TokenEmbedding embedding, EncoderLayer[] layers, int threads)
     {
         (Config, _embedding, _layers, Threads) = (config, embedding, layers, threads);
-        _pool = new ActivationPool(config, threads);
+        _together = new ActivationPool(config, threads);
+        _alone = threads == 1 ? _together : new ActivationPool(config, 1);
     }
 
     public EncoderConfig Config { get; }
 
     /// <summary>Threads of the team that a call may use.</summary>
     public int Threads { get; }
+
+    /// <summary>Tokens of a batch that keeps all threads busy; larger ones are no faster.</summary>
+    public int BatchTokens => SlicesPerThread * SliceTokens * Threads;
 
     public TokenEmbedding Embedding => _embedding;
 
@@ -80,14 +95,14 @@ internal sealed unsafe class Encoder
     /// <summary>The whole path: ids (T) → embeddings (T, C) → layers → hidden states (T, C), which are returned.</summary>
     public float* Forward(in TokenSlice tokens, Activations a, CancellationToken cancellation = default)
     {
-        _embedding.Forward(tokens, a.EmbeddingSum, a.Embeddings, Threads, a.Changes is { WithoutPositions: true });
-        a.EmbeddingsDropout.Apply(a.Embeddings, tokens.Tokens, Config.HiddenSize, Threads);
+        _embedding.Forward(tokens, a.EmbeddingSum, a.Embeddings, a.Threads, a.Changes is { WithoutPositions: true });
+        a.EmbeddingsDropout.Apply(a.Embeddings, tokens.Tokens, Config.HiddenSize, a.Threads);
         float* hidden = a.Embeddings;
         for (int i = 0; i < _layers.Length; i++)
         {
             cancellation.ThrowIfCancellationRequested();
             if (a.Layers[i].Change is { Disabled: true }) a.PassThrough(i, hidden, Config.HiddenSize);
-            else _layers[i].Forward(tokens, hidden, a.Layers[i], Threads);
+            else _layers[i].Forward(tokens, hidden, a.Layers[i], a.Threads);
             hidden = a.Layers[i].Output;
         }
         return hidden;
@@ -119,26 +134,78 @@ internal sealed unsafe class Encoder
         }
     }
 
-    /// <summary>Runs a batch in pieces of up to <see cref="TokenBudget"/> tokens and hands each piece to <paramref name="receiver"/>.</summary>
+    /// <summary>
+    /// Runs a batch in slices of whole sequences and hands each to <paramref name="receiver"/>. As long as there is a slice for every thread, each computes its own; what
+    /// is left, and long sequences, all compute together.
+    /// </summary>
     public void Forward<TReceiver>(TokenBatch batch, ref TReceiver receiver) where TReceiver : struct, IReceiver
     {
         CheckRange(batch);
-        for (int first = 0, end; first < batch.Sequences; first = end)
+        int threads = Math.Min(Threads, Workers.Limit);
+        using var memory = new Rented(batch.Sequences + 1L);
+        int* starts = (int*)memory.Pointer; // the first sequence of every slice, and the end of the last
+        for (int first = 0; first < batch.Sequences; first = starts[0])
         {
-            end = first + 1;
-            while (end < batch.Sequences && batch.Starts[end + 1] - batch.Starts[first] <= TokenBudget) end++;
-            TokenSlice tokens = batch.Slice(first, end - first);
-            Activations activations = _pool.Rent(tokens.Tokens);
-            try
+            starts[0] = first;
+            int slices = 0;
+            while (starts[slices] < batch.Sequences && batch.Length(starts[slices]) <= MostTokensAlone)
             {
-                receiver.Receive(tokens, Forward(tokens, activations));
+                starts[slices + 1] = batch.EndOfSlice(starts[slices], SliceTokens);
+                slices++;
             }
-            finally
+            int alone = slices / threads * threads;
+            if (alone > 0)
             {
-                _pool.Return(activations);
+                var passes = new Passes<TReceiver>(this, batch, starts, ref receiver);
+                Workers.Run(new PassesKernel<TReceiver>(Unsafe.AsPointer(ref passes)), alone, threads);
+                passes.Failure?.Throw();
             }
+            // Where nothing is left, a long sequence comes next.
+            int end = alone < slices ? starts[slices] : Math.Min(starts[slices] + 1, batch.Sequences);
+            if (starts[alone] < end) Forward(batch.Slice(starts[alone], end - starts[alone]), _together, ref receiver);
+            starts[0] = end;
         }
         GC.KeepAlive(batch);
+    }
+
+    private void Forward<TReceiver>(in TokenSlice tokens, ActivationPool pool, ref TReceiver receiver) where TReceiver : struct, IReceiver
+    {
+        Activations activations = pool.Rent(tokens.Tokens);
+        try
+        {
+            receiver.Receive(tokens, Forward(tokens, activations));
+        }
+        finally
+        {
+            pool.Return(activations);
+        }
+    }
+
+    /// <summary>What the threads need that compute slices: it stays on the stack of the caller, who waits for them.</summary>
+    private ref struct Passes<TReceiver>(Encoder encoder, TokenBatch batch, int* starts, ref TReceiver receiver) where TReceiver : struct, IReceiver
+    {
+        private readonly ref TReceiver _receiver = ref receiver;
+
+        /// <summary>What went wrong first: an exception must not leave a thread of the team.</summary>
+        public ExceptionDispatchInfo? Failure;
+
+        public void Run(int slice)
+        {
+            if (Volatile.Read(ref Failure) != null) return;
+            try
+            {
+                encoder.Forward(batch.Slice(starts[slice], starts[slice + 1] - starts[slice]), encoder._alone, ref _receiver);
+            }
+            catch (Exception failure)
+            {
+                Interlocked.CompareExchange(ref Failure, ExceptionDispatchInfo.Capture(failure), null);
+            }
+        }
+    }
+
+    private readonly struct PassesKernel<TReceiver>(void* passes) : IKernel where TReceiver : struct, IReceiver
+    {
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V> => Unsafe.AsRef<Passes<TReceiver>>(passes).Run(part);
     }
 
     /// <summary>Runs a batch with the reference attention and keeps everything.</summary>

@@ -22,6 +22,9 @@ internal static unsafe class Workers
     // Open: helpers may join the job. The low bits count the helpers inside it.
     private const int Open = 1 << 30;
 
+    // About a millisecond, which is also how long a sleep takes.
+    private const int SpinsBeforeSleep = 1000;
+
     private static readonly Helper[] Team = CreateTeam();
     private static int _busy;
     private static int _state;
@@ -60,8 +63,9 @@ internal static unsafe class Workers
         for (int i = 0; i < helpers; i++) Team[i].Wake();
         Work(0);
         Interlocked.And(ref _state, ~Open);
+        // Most parts are short, but a helper may be at one of a tenth of a second.
         var spin = new SpinWait();
-        while (Volatile.Read(ref _state) != 0) spin.SpinOnce(sleep1Threshold: -1);
+        while (Volatile.Read(ref _state) != 0) spin.SpinOnce(SpinsBeforeSleep);
         Volatile.Write(ref _busy, 0);
     }
 

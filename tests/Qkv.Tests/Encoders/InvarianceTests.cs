@@ -34,14 +34,35 @@ public sealed class InvarianceTests : IDisposable
     }
 
     [Fact]
-    public void Where_the_token_budget_cuts_changes_no_bit()
+    public void Where_slices_are_cut_changes_no_bit()
     {
+        // Many slices, one that is left over, and sequences that all threads compute together, at the beginning, inside and at the end.
         var random = new Random(1);
-        (int, int, bool)[] sequences = [.. Enumerable.Range(0, 40).Select(i => (random.Next(1, 200), i, i % 3 == 0))];
+        (int, int, bool)[] sequences = [.. Enumerable.Range(0, 41).Select(i => (i % 20 == 0 ? RandomModel.MaxPositions - i : random.Next(1, 200), i, i % 3 == 0))];
         TokenBatch batch = Batch(sequences);
-        Assert.True(batch.Tokens > Encoder.TokenBudget);
+        Assert.Equal(3, sequences.Where((_, i) => batch.Length(i) > Encoder.MostTokensAlone).Count());
+        Assert.True(batch.Tokens > _two.Encoder.BatchTokens);
         float[] hidden = HiddenStates.Of(_two, batch), vectors = Pooled.Of(_two, batch);
+        Bits.Equal(hidden, HiddenStates.Of(_one, batch));
         for (int i = 0; i < sequences.Length; i++) AssertSameAlone(batch, i, sequences[i], hidden, vectors);
+    }
+
+    [Fact]
+    public void What_goes_wrong_in_a_slice_reaches_the_caller_and_harms_nobody()
+    {
+        TokenBatch batch = Batch([.. Enumerable.Range(0, 40).Select(i => (100, i, false))]);
+        float[] expected = HiddenStates.Of(_one, batch);
+        foreach (Model model in (Model[])[_one, _two])
+        {
+            // More often than there are buffers: each must come back.
+            for (int i = 0; i <= 2 * Environment.ProcessorCount; i++)
+            {
+                var receiver = new Failing(sequence: 2 * i);
+                var failure = Assert.Throws<InvalidOperationException>(() => model.Encoder.Forward(batch, ref receiver));
+                Assert.Equal(nameof(Failing), failure.Message);
+            }
+            Bits.Equal(expected, HiddenStates.Of(model, batch));
+        }
     }
 
     [Fact]
@@ -79,6 +100,14 @@ public sealed class InvarianceTests : IDisposable
     }
 
     public void Dispose() => _files.Dispose();
+
+    private readonly struct Failing(int sequence) : IReceiver
+    {
+        public unsafe void Receive(in TokenSlice tokens, float* hidden)
+        {
+            if (sequence >= tokens.FirstSequence && sequence < tokens.FirstSequence + tokens.Sequences) throw new InvalidOperationException(nameof(Failing));
+        }
+    }
 
     private void AssertSameAlone(TokenBatch batch, int i, (int, int, bool) sequence, float[] hidden, float[] vectors)
     {
