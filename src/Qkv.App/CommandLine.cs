@@ -15,6 +15,24 @@ internal static class CommandLine
     // Texts are data: "@name" is no file of arguments, and "-abc" no bundle of options.
     private static readonly ParserConfiguration s_parser = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
 
+    // A start waits for every line that the runtime compiles, so only the verb that is asked for is made; for help and mistakes all are.
+    private static readonly (string Name, Func<CommonOptions, Command> Create)[] s_verbs =
+    [
+        ("attend", AttendCommand.Create),
+        ("embed", EmbedCommand.Create),
+        ("fill-mask", FillMaskCommand.Create),
+        ("classify", ClassifyCommand.Create),
+        ("ner", NerCommand.Create),
+        ("answer", AnswerCommand.Create),
+        ("tokenize", TokenizeCommand.Create),
+        ("trace", TraceCommand.Create),
+        ("doctor", DoctorCommand.Create),
+        ("convert", ConvertCommand.Create),
+        ("train", TrainCommand.Create),
+        ("evaluate", EvaluateCommand.Create),
+        ("serve", ServeCommand.Create),
+    ];
+
     public static int Run(IReadOnlyList<string> arguments, Terminal terminal)
     {
         try
@@ -35,7 +53,7 @@ internal static class CommandLine
 
     private static int Invoke(IReadOnlyList<string> arguments, Terminal terminal)
     {
-        ParseResult result = Create(terminal).Parse(arguments, s_parser);
+        ParseResult result = Create(arguments, terminal).Parse(arguments, s_parser);
         if (result.Action is ParseErrorAction || result.Errors.Count > 0) throw new UsageException(Explain(result));
         if (UnknownOption(result, arguments) is { } unknown)
             throw new UsageException($"there is no option '{unknown}' (put -- before texts that start with a dash); see '{Name(result)} --help'.");
@@ -48,7 +66,7 @@ internal static class CommandLine
         });
     }
 
-    private static RootCommand Create(Terminal terminal)
+    private static RootCommand Create(IReadOnlyList<string> arguments, Terminal terminal)
     {
         var common = new CommonOptions(terminal);
         var root = new RootCommand("Opens an encoder of the BERT family: every query, key, value, score and attention weight, and what they are good for.")
@@ -58,20 +76,11 @@ internal static class CommandLine
             common.Precision,
             common.Json,
             common.Verbose,
-            AttendCommand.Create(common),
-            EmbedCommand.Create(common),
-            FillMaskCommand.Create(common),
-            ClassifyCommand.Create(common),
-            NerCommand.Create(common),
-            AnswerCommand.Create(common),
-            TokenizeCommand.Create(common),
-            TraceCommand.Create(common),
-            DoctorCommand.Create(common),
-            ConvertCommand.Create(common),
-            TrainCommand.Create(common),
-            EvaluateCommand.Create(common),
-            ServeCommand.Create(common),
         };
+        string? first = arguments.FirstOrDefault();
+        bool known = s_verbs.Any(verb => verb.Name == first);
+        foreach ((string name, Func<CommonOptions, Command> create) in s_verbs)
+            if (!known || name == first) root.Add(create(common));
         root.Directives.Clear();
         return root;
     }

@@ -45,6 +45,15 @@ public class CommandLineTests
         Assert.Equal(["--json", "@a"], Command.Succeeds("embed", "--dimensions", "1", "--", "--json", "@a").JsonLines.Select(row => row.GetProperty("text").GetString()));
 
     [Fact]
+    public void Every_command_that_help_names_is_made_by_its_name()
+    {
+        string[] verbs = [.. Command.Succeeds("--help").Output.Split('\n').SkipWhile(line => line != "Commands:").Skip(1)
+            .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries).FirstOrDefault("")).TakeWhile(verb => verb.Length > 0)];
+        Assert.True(verbs.Length >= 13);
+        Assert.All(verbs, verb => Assert.Matches($@"Usage:\s+\S+ {verb} ", Command.Succeeds(verb, "--help").Output));
+    }
+
+    [Fact]
     public void Help_names_every_command()
     {
         Ran help = Command.Succeeds("--help");
