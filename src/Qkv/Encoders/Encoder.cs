@@ -41,9 +41,10 @@ internal sealed unsafe class Encoder
 
     public Encoder(EncoderConfig config, TokenEmbedding embedding, EncoderLayer[] layers, int threads)
     {
-        (Config, _embedding, _layers, Threads) = (config, embedding, layers, threads);
-        _together = new ActivationPool(config, threads);
-        _alone = threads == 1 ? _together : new ActivationPool(config, 1);
+        // More threads than there are would only be given memory.
+        (Config, _embedding, _layers, Threads) = (config, embedding, layers, Math.Min(threads, Workers.Limit));
+        _together = new ActivationPool(config, Threads);
+        _alone = Threads == 1 ? _together : new ActivationPool(config, 1);
     }
 
     public EncoderConfig Config { get; }
@@ -141,31 +142,40 @@ internal sealed unsafe class Encoder
     public void Forward<TReceiver>(TokenBatch batch, ref TReceiver receiver) where TReceiver : struct, IReceiver
     {
         CheckRange(batch);
-        int threads = Math.Min(Threads, Workers.Limit);
         using var memory = new Rented(batch.Sequences + 1L);
-        int* starts = (int*)memory.Pointer; // the first sequence of every slice, and the end of the last
-        for (int first = 0; first < batch.Sequences; first = starts[0])
+        int* starts = (int*)memory.Pointer;
+        for (int first = 0; first < batch.Sequences;)
         {
-            starts[0] = first;
-            int slices = 0;
-            while (starts[slices] < batch.Sequences && batch.Length(starts[slices]) <= MostTokensAlone)
-            {
-                starts[slices + 1] = batch.EndOfSlice(starts[slices], SliceTokens);
-                slices++;
-            }
-            int alone = slices / threads * threads;
+            int slices = Cut(batch, first, starts), alone = slices / Threads * Threads;
             if (alone > 0)
             {
                 var passes = new Passes<TReceiver>(this, batch, starts, ref receiver);
-                Workers.Run(new PassesKernel<TReceiver>(Unsafe.AsPointer(ref passes)), alone, threads);
+                Workers.Run(new PassesKernel<TReceiver>(Unsafe.AsPointer(ref passes)), alone, Threads);
                 passes.Failure?.Throw();
             }
-            // Where nothing is left, a long sequence comes next.
-            int end = alone < slices ? starts[slices] : Math.Min(starts[slices] + 1, batch.Sequences);
-            if (starts[alone] < end) Forward(batch.Slice(starts[alone], end - starts[alone]), _together, ref receiver);
-            starts[0] = end;
+            // What is left over, or where nothing is, the long sequence at which the cutting ended.
+            int rest = starts[alone];
+            first = alone < slices ? starts[slices] : Math.Min(rest + 1, batch.Sequences);
+            if (rest < first) Forward(batch.Slice(rest, first - rest), _together, ref receiver);
         }
         GC.KeepAlive(batch);
+    }
+
+    /// <summary>
+    /// Cuts slices from a sequence on, up to the next long one or the end: <paramref name="starts"/> gets the first sequence of each, and where the last one ends.
+    /// Returns how many there are.
+    /// </summary>
+    private static int Cut(TokenBatch batch, int first, int* starts)
+    {
+        int slices = 0, next = first;
+        while (next < batch.Sequences && batch.Length(next) <= MostTokensAlone)
+        {
+            int start = next++;
+            starts[slices++] = start;
+            while (next < batch.Sequences && batch.Starts[next + 1] - batch.Starts[start] <= SliceTokens) next++;
+        }
+        starts[slices] = next;
+        return slices;
     }
 
     private void Forward<TReceiver>(in TokenSlice tokens, ActivationPool pool, ref TReceiver receiver) where TReceiver : struct, IReceiver

@@ -78,14 +78,6 @@ public sealed unsafe class TokenBatch
         _hidesKeys = false;
     }
 
-    /// <summary>Where the longest run of sequences ends that starts with <paramref name="first"/> and has up to <paramref name="tokens"/> tokens, or is one sequence.</summary>
-    internal int EndOfSlice(int first, int tokens)
-    {
-        int end = first + 1;
-        while (end < Sequences && _starts[end + 1] - _starts[first] <= tokens) end++;
-        return end;
-    }
-
     /// <summary>Sequences first … first + count as the kernels read them.</summary>
     internal TokenSlice Slice(int first, int count)
     {

@@ -45,6 +45,10 @@ public class CommandLineTests
         Assert.Equal(["--json", "@a"], Command.Succeeds("embed", "--dimensions", "1", "--", "--json", "@a").JsonLines.Select(row => row.GetProperty("text").GetString()));
 
     [Fact]
+    public void More_threads_than_the_machine_has_cost_nothing() =>
+        Assert.Equal(Command.Succeeds("embed", "a").Output, Command.Succeeds("embed", "a", "--threads", "3000000").Output);
+
+    [Fact]
     public void Every_command_that_help_names_is_made_by_its_name()
     {
         string[] verbs = [.. Command.Succeeds("--help").Output.Split('\n').SkipWhile(line => line != "Commands:").Skip(1)

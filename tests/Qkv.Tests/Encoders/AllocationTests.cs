@@ -24,7 +24,7 @@ public sealed class AllocationTests : IDisposable
         Model model = _files.Load(threads, precision);
         var batch = new TokenBatch();
         for (int i = 0; i < 30; i++) RandomModel.Add(batch, 10 * i, i, holes: i % 2 == 0);
-        Assert.True(batch.Tokens > 2 * threads * Encoder.SliceTokens);
+        Assert.True(batch.Tokens > model.Encoder.BatchTokens);
         var vectors = new float[batch.Sequences * model.Config.HiddenSize];
         Assert.Equal(0, Allocated(() => Pooled.Into(vectors, model, batch)));
     }
