@@ -34,19 +34,29 @@ internal static unsafe class Elementwise
 
     /// <summary>x *= factor</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Scale<V>(float* x, int count, float factor) where V : struct, ISimd<V>
+    public static void Scale<V>(float* x, int count, float factor) where V : struct, ISimd<V> => Scale<V>(x, count, factor, x);
+
+    /// <summary>y = x·factor over <paramref name="count"/> numbers; y may be x.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Scale<V>(float* x, int count, float factor, float* y) where V : struct, ISimd<V>
     {
         int whole = Simd.Whole<V>(count);
         V f = V.Create(factor);
-        for (int i = 0; i < whole; i += V.Width) (V.Load(x + i) * f).Store(x + i);
-        for (int i = whole; i < count; i++) x[i] *= factor;
+        for (int i = 0; i < whole; i += V.Width) (V.Load(x + i) * f).Store(y + i);
+        for (int i = whole; i < count; i++) y[i] = x[i] * factor;
     }
 
     /// <summary>Rows of <paramref name="width"/> numbers from one distance between rows to another.</summary>
-    public static void CopyRows(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int width)
+    // Rows are short: calling what copies long ones costs as much as copying.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void CopyRows<V>(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int width) where V : struct, ISimd<V>
     {
-        for (int row = 0; row < rows; row++)
-            new ReadOnlySpan<float>(source + row * sourceStride, width).CopyTo(new Span<float>(destination + row * destinationStride, width));
+        int whole = Simd.Whole<V>(width);
+        for (int row = 0; row < rows; row++, source += sourceStride, destination += destinationStride)
+        {
+            for (int i = 0; i < whole; i += V.Width) V.Load(source + i).Store(destination + i);
+            for (int i = whole; i < width; i++) destination[i] = source[i];
+        }
     }
 
     /// <summary>Σ x[i]</summary>

@@ -48,6 +48,7 @@ public static unsafe partial class FlashAttention
             for (int row = 0; row < queries; row += Rows)
             {
                 int rows = Math.Min(Rows, queries - row);
+                FetchAhead(shape, sequence, head, key + KeyTile, row, rows, queries);
                 for (int panel = 0; panel < count; panel += Width)
                     Multiply((ushort*)(q + row * pairs), 2 * pairs, kTile + panel * pairs, p + panel, ScoreStride, rows, pairs, add: false);
                 Scores<Simd512>(shape, p, sequence, head, first + row, key, rows, count);

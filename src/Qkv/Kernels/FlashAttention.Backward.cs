@@ -68,14 +68,14 @@ public static unsafe partial class FlashAttention
             int count = Math.Min(KeyTile, keys - key);
             PackKeys(shape.KeysOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, kAcross);
             PackKeys(shape.ValuesOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, vAcross);
-            PackRows(shape.KeysOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, k, padded);
+            PackRows<V>(shape.KeysOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, k, padded);
             new Span<float>(dk, 2 * KeyTile * padded).Clear(); // and dv behind it
 
             for (int first = 0; first < queries; first += GradientBlock)
             {
                 int rows = Math.Min(GradientBlock, queries - first);
-                PackRows(shape.QueriesOf(sequence, head) + first * shape.QueryStride, shape.QueryStride, rows, size, q, padded);
-                PackRows(contextGradient + first * g.ContextStride, g.ContextStride, rows, size, dO, padded);
+                PackRows<V>(shape.QueriesOf(sequence, head) + first * shape.QueryStride, shape.QueryStride, rows, size, q, padded);
+                PackRows<V>(contextGradient + first * g.ContextStride, g.ContextStride, rows, size, dO, padded);
                 if (shape.Mask.HeadFactors != null) Elementwise.Scale<V>(dO, rows * padded, shape.Mask.HeadFactor(head));
 
                 for (int panel = 0; panel < count; panel += Width)

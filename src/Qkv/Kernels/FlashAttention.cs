@@ -123,7 +123,7 @@ public static unsafe partial class FlashAttention
         float* factors = stackalloc float[shape.Dropout.IsOn ? KeyTile : 0];
         // Where nothing is added, the softmax scales the products on its way.
         float scale = Log2E * (shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f);
-        Elementwise.CopyRows(shape.QueriesOf(sequence, head) + first * shape.QueryStride, shape.QueryStride, q, size, queries, size);
+        Elementwise.CopyRows<V>(shape.QueriesOf(sequence, head) + first * shape.QueryStride, shape.QueryStride, q, size, queries, size);
         new Span<float>(o, queries * padded).Clear();
         new Span<float>(m, QueryBlock).Fill(float.NegativeInfinity);
         new Span<float>(l, QueryBlock).Clear();
@@ -133,10 +133,11 @@ public static unsafe partial class FlashAttention
             int count = Math.Min(KeyTile, keys - key);
             PackKeys(shape.KeysOf(sequence, head) + key * shape.KeyStride, shape.KeyStride, count, size, kTile);
             for (int panel = 0; panel < size; panel += Width)
-                PackRows(shape.ValuesOf(sequence, head) + key * shape.KeyStride + panel, shape.KeyStride, count, Math.Min(Width, size - panel), vTile + KeyTile * panel, Width);
+                PackRows<V>(shape.ValuesOf(sequence, head) + key * shape.KeyStride + panel, shape.KeyStride, count, Math.Min(Width, size - panel), vTile + KeyTile * panel, Width);
             for (int row = 0; row < queries; row += Rows)
             {
                 int rows = Math.Min(Rows, queries - row);
+                FetchAhead(shape, sequence, head, key + KeyTile, row, rows, queries);
                 for (int panel = 0; panel < count; panel += Width)
                     MatMulTile.Multiply<V>(q + row * size, size, 1, kTile + panel * size, Width, p + panel, ScoreStride, rows, size, add: false);
                 Scores<V>(shape, p, sequence, head, first + row, key, rows, count);
@@ -158,11 +159,7 @@ public static unsafe partial class FlashAttention
     private static void Finish<V>(float* o, int padded, float* l, int queries, int size, float factor, float* context, nint contextStride) where V : struct, ISimd<V>
     {
         for (int row = 0; row < queries; row++)
-        {
-            float* result = o + row * padded;
-            Elementwise.Scale<V>(result, size, l[row] == 0f ? 0f : factor / l[row]);
-            new ReadOnlySpan<float>(result, size).CopyTo(new Span<float>(context + row * contextStride, size));
-        }
+            Elementwise.Scale<V>(o + row * padded, size, l[row] == 0f ? 0f : factor / l[row], context + row * contextStride);
     }
 
     /// <summary>Products of some queries with a tile of keys become scores, but for their scale where nothing is added to them.</summary>
@@ -241,12 +238,25 @@ public static unsafe partial class FlashAttention
     }
 
     /// <summary>Rows (count, D) → (count, padded), zeros beside D.</summary>
-    private static void PackRows(float* rows, nint stride, int count, int size, float* tile, int padded)
+    private static void PackRows<V>(float* rows, nint stride, int count, int size, float* tile, int padded) where V : struct, ISimd<V>
     {
-        for (int row = 0; row < count; row++, rows += stride, tile += padded)
-        {
-            new ReadOnlySpan<float>(rows, size).CopyTo(new Span<float>(tile, padded));
-            new Span<float>(tile + size, padded - size).Clear();
-        }
+        Elementwise.CopyRows<V>(rows, stride, tile, padded, count, size);
+        for (int row = 0; row < count && size < padded; row++) new Span<float>(tile + row * padded + size, padded - size).Clear();
+    }
+
+    /// <summary>
+    /// Fetches the part of the tile of keys and values from <paramref name="key"/> on that falls to some of the queries, so that all of it has come when they are through.
+    /// Rows of K and V lie so far apart that no processor foresees the next.
+    /// </summary>
+    private static void FetchAhead(in AttentionShape shape, int sequence, int head, int key, int query, int rows, int queries)
+    {
+        const int line = 64 / sizeof(float);
+        int count = Math.Clamp(shape.KeyLength(sequence) - key, 0, KeyTile);
+        for (int row = key + query * count / queries, end = key + (query + rows) * count / queries; row < end; row++)
+            for (int i = 0; i < shape.HeadSize; i += line)
+            {
+                Simd.Prefetch(shape.KeysOf(sequence, head) + row * shape.KeyStride + i);
+                Simd.Prefetch(shape.ValuesOf(sequence, head) + row * shape.KeyStride + i);
+            }
     }
 }

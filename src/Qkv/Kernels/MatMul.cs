@@ -128,7 +128,7 @@ internal readonly unsafe struct MatMul : IKernel
                     ends.Start = _w.Bias(panel);
                     if (!linear || residual == null) ends.Added = null;
                     else if (whole) ends = ends with { Added = residual, AddedStride = _residualStride };
-                    else Elementwise.CopyRows(residual, _residualStride, own, Width, rows, width);
+                    else Elementwise.CopyRows<V>(residual, _residualStride, own, Width, rows, width);
                 }
                 if (_rounded != null)
                 {

@@ -68,7 +68,7 @@ internal readonly unsafe struct Product : IKernel
             if (_aStep != 1)
             {
                 // The rows of a transposed A are far apart in memory: side by side they stay in the cache.
-                Elementwise.CopyRows(a, _aStep, aBlock, RowBlock, depth, rows);
+                Elementwise.CopyRows<V>(a, _aStep, aBlock, RowBlock, depth, rows);
                 a = aBlock;
                 aStride = 1;
                 aStep = RowBlock;
@@ -77,12 +77,12 @@ internal readonly unsafe struct Product : IKernel
             {
                 int width = Math.Min(Width, endColumn - column);
                 if (width < Width) new Span<float>(bBlock, depth * Width).Clear();
-                Elementwise.CopyRows(_b + k * _bStride + column, _bStride, bBlock, Width, depth, width);
+                Elementwise.CopyRows<V>(_b + k * _bStride + column, _bStride, bBlock, Width, depth, width);
                 float* c = _c + firstRow * _cStride + column;
                 bool whole = width == Width;
-                if (!whole && add) Elementwise.CopyRows(c, _cStride, edge, Width, rows, width);
+                if (!whole && add) Elementwise.CopyRows<V>(c, _cStride, edge, Width, rows, width);
                 MatMulTile.Multiply<V>(a, aStride, aStep, bBlock, Width, whole ? c : edge, whole ? _cStride : Width, rows, depth, add);
-                if (!whole) Elementwise.CopyRows(edge, Width, c, _cStride, rows, width);
+                if (!whole) Elementwise.CopyRows<V>(edge, Width, c, _cStride, rows, width);
             }
         }
     }
