@@ -22,6 +22,9 @@ internal static unsafe class Workers
     // Open: helpers may join the job. The low bits count the helpers inside it.
     private const int Open = 1 << 30;
 
+    // About a tenth of a millisecond.
+    private const int LooksBeforeYield = 4000;
+
     // About a millisecond, which is also how long a sleep takes.
     private const int SpinsBeforeSleep = 1000;
 
@@ -63,7 +66,8 @@ internal static unsafe class Workers
         for (int i = 0; i < helpers; i++) Team[i].Wake();
         Work(0);
         Interlocked.And(ref _state, ~Open);
-        // Most parts are short, but a helper may be at one of a tenth of a second.
+        // Most parts are short, and looking again costs less than giving way; but a helper may be at one of a tenth of a second.
+        for (int i = 0; i < LooksBeforeYield && Volatile.Read(ref _state) != 0; i++) Thread.SpinWait(1);
         var spin = new SpinWait();
         while (Volatile.Read(ref _state) != 0) spin.SpinOnce(SpinsBeforeSleep);
         Volatile.Write(ref _busy, 0);
@@ -114,7 +118,7 @@ internal static unsafe class Workers
                 {
                     if (Stopwatch.GetTimestamp() < until)
                     {
-                        Thread.SpinWait(8);
+                        Thread.SpinWait(1);
                         continue;
                     }
                     Interlocked.Exchange(ref _asleep, 1);
