@@ -21,7 +21,7 @@ public static unsafe partial class FlashAttention
     /// softmax, the sum of the weights and the context stay float32.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void BlockBFloat16(in AttentionShape shape, int sequence, int head, int first, int queries, float* context, nint contextStride, float* scratch)
+    private static void BlockBFloat16(in AttentionShape shape, int sequence, int head, (int Sequence, int Head) next, int first, int queries, float* context, nint contextStride, float* scratch)
     {
         int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, pairs = (size + 1) / 2, keys = shape.KeyLength(sequence);
         uint* q = (uint*)scratch; // (queries, D / 2): pairs of neighbours
@@ -48,7 +48,7 @@ public static unsafe partial class FlashAttention
             for (int row = 0; row < queries; row += Rows)
             {
                 int rows = Math.Min(Rows, queries - row);
-                FetchAhead(shape, sequence, head, key + KeyTile, row, rows, queries);
+                FetchAhead(shape, sequence, head, key, next, row, rows, queries);
                 for (int panel = 0; panel < count; panel += Width)
                     Multiply((ushort*)(q + row * pairs), 2 * pairs, kTile + panel * pairs, p + panel, ScoreStride, rows, pairs, add: false);
                 Scores<Simd512>(shape, p, sequence, head, first + row, key, rows, count);

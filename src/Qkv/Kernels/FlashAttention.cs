@@ -88,10 +88,10 @@ public static unsafe partial class FlashAttention
         if (longest == 0) return;
         int heads = shape.Sequences * shape.Heads, wanted = (PartsPerThread * Math.Min(threads, Workers.Limit) + heads - 1) / heads;
         int blocks = Math.Max((longest + QueryBlock - 1) / QueryBlock, Math.Min(wanted, (longest + Rows - 1) / Rows)), block = (longest + blocks - 1) / blocks;
-        Workers.Run(new Blocks(shape, context, contextStride, scratch, blocks, block, logSums), heads * blocks, threads);
+        Workers.Run(new Blocks(shape, context, contextStride, scratch, blocks, block, logSums, heads * blocks, threads), heads * blocks, threads);
     }
 
-    private readonly struct Blocks(AttentionShape shape, float* context, nint contextStride, float* scratch, int blocks, int block, float* logSums) : IKernel
+    private readonly struct Blocks(AttentionShape shape, float* context, nint contextStride, float* scratch, int blocks, int block, float* logSums, int parts, int threads) : IKernel
     {
         private readonly float* _context = context, _scratch = scratch, _logSums = logSums;
 
@@ -103,13 +103,16 @@ public static unsafe partial class FlashAttention
             float* output = _context + (shape.QueryStarts[sequence] + first) * contextStride + head * shape.HeadSize;
             float* logSums = _logSums == null ? null : _logSums + (nint)(shape.QueryStarts[sequence] + first) * shape.Heads + head;
             float* scratch = _scratch + (nint)worker * ScratchSize(shape.HeadSize);
-            if (shape.BFloat16) BlockBFloat16(shape, sequence, head, first, queries, output, contextStride, scratch);
-            else Block<V>(shape, sequence, head, first, queries, output, contextStride, scratch, logSums);
+            // What this thread most likely computes next.
+            int following = Math.Min(part + threads, parts - 1) / blocks;
+            (int, int) next = (following / shape.Heads, following % shape.Heads);
+            if (shape.BFloat16) BlockBFloat16(shape, sequence, head, next, first, queries, output, contextStride, scratch);
+            else Block<V>(shape, sequence, head, next, first, queries, output, contextStride, scratch, logSums);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Block<V>(in AttentionShape shape, int sequence, int head, int first, int queries,
+    private static void Block<V>(in AttentionShape shape, int sequence, int head, (int Sequence, int Head) next, int first, int queries,
         float* context, nint contextStride, float* scratch, float* logSums) where V : struct, ISimd<V>
     {
         int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, keys = shape.KeyLength(sequence);
@@ -137,7 +140,7 @@ public static unsafe partial class FlashAttention
             for (int row = 0; row < queries; row += Rows)
             {
                 int rows = Math.Min(Rows, queries - row);
-                FetchAhead(shape, sequence, head, key + KeyTile, row, rows, queries);
+                FetchAhead(shape, sequence, head, key, next, row, rows, queries);
                 for (int panel = 0; panel < count; panel += Width)
                     MatMulTile.Multiply<V>(q + row * size, size, 1, kTile + panel * size, Width, p + panel, ScoreStride, rows, size, add: false);
                 Scores<V>(shape, p, sequence, head, first + row, key, rows, count);
@@ -245,18 +248,24 @@ public static unsafe partial class FlashAttention
     }
 
     /// <summary>
-    /// Fetches the part of the tile of keys and values from <paramref name="key"/> on that falls to some of the queries, so that all of it has come when they are through.
-    /// Rows of K and V lie so far apart that no processor foresees the next.
+    /// Fetches what comes after this tile of keys, the next one or the first of another head: of its rows the share that falls to some of the queries, so that all have come
+    /// when the queries are through. Rows lie so far apart that no processor foresees the next.
     /// </summary>
-    private static void FetchAhead(in AttentionShape shape, int sequence, int head, int key, int query, int rows, int queries)
+    private static void FetchAhead(in AttentionShape shape, int sequence, int head, int key, (int Sequence, int Head) next, int query, int rows, int queries)
     {
         const int line = 64 / sizeof(float);
-        int count = Math.Clamp(shape.KeyLength(sequence) - key, 0, KeyTile);
+        bool another = key + KeyTile >= shape.KeyLength(sequence);
+        if (another) (sequence, head, key) = (next.Sequence, next.Head, 0);
+        else key += KeyTile;
+        float* q = shape.QueriesOf(sequence, head), k = shape.KeysOf(sequence, head), v = shape.ValuesOf(sequence, head);
+        int count = Math.Min(KeyTile, shape.KeyLength(sequence) - key);
         for (int row = key + query * count / queries, end = key + (query + rows) * count / queries; row < end; row++)
             for (int i = 0; i < shape.HeadSize; i += line)
             {
-                Simd.Prefetch(shape.KeysOf(sequence, head) + row * shape.KeyStride + i);
-                Simd.Prefetch(shape.ValuesOf(sequence, head) + row * shape.KeyStride + i);
+                Simd.Prefetch(k + row * shape.KeyStride + i);
+                Simd.Prefetch(v + row * shape.KeyStride + i);
+                // As many as keys: most often they are the same tokens.
+                if (another) Simd.Prefetch(q + row * shape.QueryStride + i);
             }
     }
 }
