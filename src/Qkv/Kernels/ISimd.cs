@@ -86,8 +86,11 @@ internal static unsafe class Simd
         int whole = Whole<V>(count);
         for (int row = 0; row < rows; row++, source += sourceStride, destination += destinationStride)
         {
-            Prefetch(destination + rowsAhead * destinationStride);
-            for (int i = 0; i < whole; i += V.Width) TOperation.Apply(V.Load(source + i)).Store(destination + i);
+            for (int i = 0; i < whole; i += V.Width)
+            {
+                Prefetch(destination + rowsAhead * destinationStride + i);
+                TOperation.Apply(V.Load(source + i)).Store(destination + i);
+            }
             for (int i = whole; i < count; i++) TOperation.Apply(Scalar.Load(source + i)).Store(destination + i);
         }
     }

@@ -21,6 +21,9 @@ internal readonly unsafe struct MatMul : IKernel
     // Four panels of 32 columns: 192 rows of them are 96 KB of Y, read and written once for every block of K.
     private const int MaxPanelsPerPart = 4;
 
+    // Rows of Y begin a page each, so what follows the sums takes a few rows through all panels of a part before the next.
+    internal const int RowsToFinish = 12;
+
     // A thread that falls behind holds the others up by a quarter of its work at most; smaller parts would read X more often.
     private const int PartsPerThread = 4;
 
@@ -147,9 +150,17 @@ internal readonly unsafe struct MatMul : IKernel
                     if (_w.Precision == Precision.BFloat16) MatMulTile.Multiply<V, BFloat16Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
                     else MatMulTile.Multiply<V, Float32Panel>(a, _xStride, 1, b, Width, ends, rows, depth, next);
                 }
-                if (last && !direct) Finish<V>(_activation, own, y, _yStride, linear ? null : residual, _residualStride, rows, width);
             }
         }
+        for (int row = 0; row < rows; row += RowsToFinish)
+            for (int panel = firstPanel; panel < endPanel; panel++)
+            {
+                int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column);
+                if (linear && width == Width) continue;
+                nint first = (nint)(panel / _w.PanelsPerMap) * _w.Columns + column, at = firstRow + row;
+                Finish<V>(_activation, sums + ((nint)(panel - firstPanel) * rows + row) * Width, _y + at * _yStride + first, _yStride,
+                    linear || _residual == null ? null : _residual + at * _residualStride + first, _residualStride, Math.Min(RowsToFinish, rows - row), width);
+            }
     }
 
     /// <summary>y (rows, width) = activation(sums (rows, 32)) [+ residual]</summary>

@@ -15,7 +15,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
     // Bytes of X that stay in the second cache while the panels pass by: half of 512 KB.
     private const int RowBytes = 256 * 1024;
 
-    // The sums of 192 rows and a panel are 24 KB of stack. Both are multiples of every tile height.
+    // The sums of 192 rows and four panels are 96 KB of stack. Both are multiples of every tile height.
     private const int MostRows = 192, LeastRows = 48;
 
     private const int MaxPanelsPerPart = 4;
@@ -85,7 +85,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
     {
         int firstRow = part % _rowBlocks * _rowBlock, rows = Math.Min(_rowBlock, _rows - firstRow);
         int firstPanel = part / _rowBlocks * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
-        int* sums = stackalloc int[MostRows * Width];
+        int* sums = stackalloc int[MaxPanelsPerPart * MostRows * Width];
         int steps = _inner / QuantizedTile.Group;
         for (int panel = firstPanel; panel < endPanel; panel++)
         {
@@ -95,32 +95,44 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
             for (int step = 0; step < steps; step += StepBlock)
             {
                 nint offset = (nint)step * QuantizedTile.GroupBytes;
-                QuantizedTile.Multiply(_x + firstRow * _xStride + (nint)step * QuantizedTile.Group, _xStride, b + offset, sums, Width, rows,
+                QuantizedTile.Multiply(_x + firstRow * _xStride + (nint)step * QuantizedTile.Group, _xStride, b + offset, Own(panel), Width, rows,
                     Math.Min(StepBlock, steps - step), step > 0, next + offset);
             }
-            Finish<V>(sums, firstRow, rows, panel);
         }
+        for (int row = 0; row < rows; row += MatMul.RowsToFinish)
+            for (int panel = firstPanel; panel < endPanel; panel++)
+                Finish<V>(Own(panel) + row * Width, firstRow + row, Math.Min(MatMul.RowsToFinish, rows - row), panel);
+
+        int* Own(int panel) => sums + (nint)(panel - firstPanel) * rows * Width;
     }
 
     private sbyte* Panel(int panel) => _w.Quantized.Panels + (nint)panel * _inner * Width;
 
-    /// <summary>The sums of a panel, (rows, 32), become numbers in place, and then rows of Y.</summary>
+    /// <summary>Sums of a panel, (rows, 32), become numbers: rows of Y, or in place where more comes after.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Finish<V>(int* sums, int firstRow, int rows, int panel) where V : struct, ISimd<V>
     {
         int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column);
         nint first = (nint)(panel / _w.PanelsPerMap) * _w.Columns + column;
-        float* numbers = (float*)sums, bias = _w.Bias(panel), scales = _w.Quantized.Scales + (nint)panel * Width;
+        float* bias = _w.Bias(panel), scales = _w.Quantized.Scales + (nint)panel * Width;
         int* columnSums = _w.Quantized.Sums + (nint)panel * Width;
-        float* rowScales = _xScales + firstRow;
-        int* rowZeros = _xZeros + firstRow;
-        for (int i = 0; i < Width; i += V.Width)
-        {
-            V columnScale = V.Load(scales + i), columnBias = V.Load(bias + i);
-            for (int row = 0; row < rows; row++)
-                V.Fma(V.Difference(sums + row * Width + i, columnSums + i, rowZeros[row]), V.Create(rowScales[row]) * columnScale, columnBias).Store(numbers + row * Width + i);
-        }
         float* y = _y + firstRow * _yStride + first, residual = _residual == null ? null : _residual + firstRow * _residualStride + first;
-        MatMul.Finish<V>(_activation, numbers, y, _yStride, residual, _residualStride, rows, width);
+        bool direct = _activation == Activation.Linear && width == Width;
+        float* numbers = direct ? y : (float*)sums;
+        nint stride = direct ? _yStride : Width;
+        for (int row = 0; row < rows; row++)
+        {
+            V rowScale = V.Create(_xScales[firstRow + row]);
+            int rowZero = _xZeros[firstRow + row];
+            for (int i = 0; i < Width; i += V.Width)
+            {
+                // As many rows ahead as are finished at once, in this panel and the ones beside it.
+                if (direct) Simd.Prefetch(numbers + (row + MatMul.RowsToFinish) * stride + i);
+                V number = V.Fma(V.Difference(sums + row * Width + i, columnSums + i, rowZero), rowScale * V.Load(scales + i), V.Load(bias + i));
+                if (direct && residual != null) number += V.Load(residual + row * _residualStride + i);
+                number.Store(numbers + row * stride + i);
+            }
+        }
+        if (!direct) MatMul.Finish<V>(_activation, numbers, y, _yStride, residual, _residualStride, rows, width);
     }
 }
