@@ -22,7 +22,7 @@ internal sealed unsafe class TokenEmbedding(EmbeddingTable words, EmbeddingTable
     /// <summary>(T) → sum (T, C), embeddings (T, C); an experiment may leave the position out.</summary>
     public void Forward(in TokenSlice tokens, float* sum, float* embeddings, int threads, bool withoutPositions = false)
     {
-        int rowsPerPart = RowParts.RowsPerPart(words.Columns);
+        int rowsPerPart = RowParts.RowsPerPart(tokens.Tokens, words.Columns, threads);
         Workers.Run(new Lookup(words.View(), positions.View(), segments.View(), tokens, sum, rowsPerPart, withoutPositions), (tokens.Tokens + rowsPerPart - 1) / rowsPerPart, threads);
         normalization.Forward(sum, tokens.Tokens, embeddings, threads);
         GC.KeepAlive(this);

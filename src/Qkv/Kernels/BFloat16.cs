@@ -39,21 +39,18 @@ internal static unsafe class BFloat16
     }
 
     /// <summary>X (T, K) → (T, padded), <paramref name="yStride"/> numbers from row to row.</summary>
-    public readonly struct Rows(float* x, nint xStride, int rows, int columns, ushort* y, int padded, nint yStride) : IKernel
+    public readonly struct Rows(float* x, nint xStride, int rows, int columns, ushort* y, int padded, nint yStride, int threads) : IKernel
     {
         private readonly float* _x = x;
         private readonly ushort* _y = y;
+        private readonly int _rowsPerPart = RowParts.RowsPerPart(rows, columns, threads);
 
-        public void Run(int threads)
-        {
-            int rowsPerPart = RowParts.RowsPerPart(columns);
-            Workers.Run(this, (rows + rowsPerPart - 1) / rowsPerPart, threads);
-        }
+        public void Run() => Workers.Run(this, (rows + _rowsPerPart - 1) / _rowsPerPart, threads);
 
         public void Run<V>(int part, int worker) where V : struct, ISimd<V>
         {
-            int rowsPerPart = RowParts.RowsPerPart(columns), end = Math.Min((part + 1) * rowsPerPart, rows);
-            for (int row = part * rowsPerPart; row < end; row++) Round(_x + row * xStride, columns, _y + row * yStride, padded);
+            int end = Math.Min((part + 1) * _rowsPerPart, rows);
+            for (int row = part * _rowsPerPart; row < end; row++) Round(_x + row * xStride, columns, _y + row * yStride, padded);
         }
     }
 }

@@ -51,7 +51,7 @@ internal readonly unsafe struct Dropout
     public void Apply(float* x, int rows, int columns, int threads, float* residual = null)
     {
         if (!IsOn && residual == null) return;
-        int rowsPerPart = RowParts.RowsPerPart(columns);
+        int rowsPerPart = RowParts.RowsPerPart(rows, columns, threads);
         Workers.Run(new Rows(this, x, rows, columns, residual, rowsPerPart), (rows + rowsPerPart - 1) / rowsPerPart, threads);
     }
 

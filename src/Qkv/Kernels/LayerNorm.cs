@@ -30,7 +30,7 @@ public static unsafe class LayerNorm
 
     internal static void Forward(float* x, int rows, int columns, float* gamma, float* beta, float epsilon, float* y, int threads)
     {
-        int rowsPerPart = RowParts.RowsPerPart(columns);
+        int rowsPerPart = RowParts.RowsPerPart(rows, columns, threads);
         Workers.Run(new Rows(x, rows, columns, gamma, beta, epsilon, y, rowsPerPart), (rows + rowsPerPart - 1) / rowsPerPart, threads);
     }
 
@@ -57,7 +57,7 @@ public static unsafe class LayerNorm
     /// </summary>
     internal static void Backward(float* x, int rows, int columns, float* gamma, float epsilon, float* dy, float* dx, float* dGamma, float* dBeta, float* moments, int threads)
     {
-        int rowsPerPart = RowParts.RowsPerPart(columns);
+        int rowsPerPart = RowParts.RowsPerPart(rows, columns, threads);
         Workers.Run(new RowGradients(x, rows, columns, gamma, epsilon, dy, dx, moments, rowsPerPart), (rows + rowsPerPart - 1) / rowsPerPart, threads);
         if (dGamma != null) Workers.Run(new ColumnGradients(x, rows, columns, dy, dGamma, dBeta, moments), RowParts.ColumnParts(columns), threads);
     }
@@ -190,5 +190,12 @@ internal static class RowParts
 
     public static int ColumnParts(int columns) => (columns + Columns - 1) / Columns;
 
-    public static int RowsPerPart(int columns) => Math.Max(1, Numbers / columns);
+    /// <summary>Rows of a part, so that there are as many parts for every thread.</summary>
+    public static int RowsPerPart(int rows, int columns, int threads)
+    {
+        threads = Math.Min(threads, Workers.Limit);
+        long parts = ((long)rows * columns + Numbers - 1) / Numbers;
+        if (parts > 1) parts = (parts + threads - 1) / threads * threads;
+        return (int)Math.Max(1, (rows + parts - 1) / Math.Max(1, parts));
+    }
 }

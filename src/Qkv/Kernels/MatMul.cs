@@ -15,11 +15,10 @@ internal readonly unsafe struct MatMul : IKernel
     public const int InnerBlock = 256;
 
     // 192 rows · 256 float32 are 192 KB: with the 96 KB of Y that belong to them, well inside a second cache of 512 KB or more.
-    // A multiple of every tile height.
-    private const int RowBlock = 192;
+    private const int MostRows = 192;
 
     // Four panels of 32 columns: 192 rows of them are 96 KB of Y, read and written once for every block of K.
-    private const int MaxPanelsPerPart = 4;
+    internal const int MaxPanelsPerPart = 4;
 
     // Rows of Y begin a page each, so what follows the sums takes a few rows through all panels of a part before the next.
     internal const int RowsToFinish = 12;
@@ -41,8 +40,9 @@ internal readonly unsafe struct MatMul : IKernel
     private readonly float* _residual; // (T, N) or null
     private readonly nint _residualStride;
     private readonly Activation _activation;
-    private readonly int _panelsPerPart;
+    private readonly int _rowBlock;
     private readonly int _rowBlocks;
+    private readonly int _panelsPerPart;
     private readonly int _threads;
 
     private MatMul(float* x, nint xStride, ushort* rounded, int rows, PackedMatrix w, int firstMap, int maps, float* y, nint yStride,
@@ -61,9 +61,21 @@ internal readonly unsafe struct MatMul : IKernel
         _activation = activation;
         _residual = residual;
         _residualStride = residualStride;
-        _rowBlocks = (rows + RowBlock - 1) / RowBlock;
+        _rowBlocks = (rows + MostRows - 1) / MostRows;
+        _rowBlock = (rows + _rowBlocks - 1) / _rowBlocks;
         _threads = Math.Min(threads, Workers.Limit);
-        _panelsPerPart = Math.Clamp(_panelCount * _rowBlocks / (PartsPerThread * _threads), 1, MaxPanelsPerPart);
+        _panelsPerPart = PanelsPerPart(_panelCount, _rowBlocks, _threads);
+    }
+
+    /// <summary>As many panels in a part as leave every thread several parts, and none much more than another.</summary>
+    internal static int PanelsPerPart(int panels, int rowBlocks, int threads)
+    {
+        int most = Math.Clamp(panels * rowBlocks / (PartsPerThread * threads), 1, MaxPanelsPerPart), best = most;
+        for (int each = most - 1; each > 0 && threads > 1; each--)
+            if (LongestWork(each) < LongestWork(best)) best = each;
+        return best;
+
+        int LongestWork(int each) => ((panels + each - 1) / each * rowBlocks + threads - 1) / threads * each;
     }
 
     /// <summary>
@@ -84,7 +96,7 @@ internal readonly unsafe struct MatMul : IKernel
             int padded = w.View(0).Padded, stride = AlignedBuffer.RowBytes(padded * sizeof(ushort)) / sizeof(ushort);
             using var memory = new Rented((long)rows * stride / 2);
             ushort* rounded = (ushort*)memory.Pointer;
-            new BFloat16.Rows(x, xStride, rows, w.Inner, rounded, padded, stride).Run(threads);
+            new BFloat16.Rows(x, xStride, rows, w.Inner, rounded, padded, stride, threads).Run();
             Run(new MatMul(null, stride, rounded, rows, w, firstMap, maps, y, yStride, activation, residual, residualStride, threads), w, threads);
         }
         else
@@ -103,9 +115,9 @@ internal readonly unsafe struct MatMul : IKernel
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run<V>(int part, int worker) where V : struct, ISimd<V>
     {
-        int firstRow = part % _rowBlocks * RowBlock, rows = Math.Min(RowBlock, _rows - firstRow);
+        int firstRow = part % _rowBlocks * _rowBlock, rows = Math.Min(_rowBlock, _rows - firstRow);
         int firstPanel = part / _rowBlocks * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
-        float* sums = stackalloc float[MaxPanelsPerPart * RowBlock * Width];
+        float* sums = stackalloc float[MaxPanelsPerPart * MostRows * Width];
         float* scratch = stackalloc float[_w.NeedsScratch ? InnerBlock * Width : 0];
         bool linear = _activation == Activation.Linear;
         for (int k = 0; k < _w.Inner; k += _innerBlock)

@@ -15,13 +15,8 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
     // Bytes of X that stay in the second cache while the panels pass by: half of 512 KB.
     private const int RowBytes = 256 * 1024;
 
-    // The sums of 192 rows and four panels are 96 KB of stack. Both are multiples of every tile height.
+    // The sums of 192 rows and four panels are 96 KB of stack.
     private const int MostRows = 192, LeastRows = 48;
-
-    private const int MaxPanelsPerPart = 4;
-
-    // As in MatMul: a thread that falls behind holds the others up by a quarter of its work at most.
-    private const int PartsPerThread = 4;
 
     private const int Width = MatMulTile.PanelWidth;
 
@@ -59,10 +54,11 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         _residualStride = residualStride;
         _inner = QuantizedPanels.Stride(w.Inner);
         _xStride = AlignedBuffer.RowBytes(_inner);
-        _rowBlock = Math.Clamp(RowBytes / (int)_xStride / LeastRows * LeastRows, LeastRows, MostRows);
-        _rowBlocks = (rows + _rowBlock - 1) / _rowBlock;
+        int most = Math.Clamp(RowBytes / (int)_xStride, LeastRows, MostRows);
+        _rowBlocks = (rows + most - 1) / most;
+        _rowBlock = (rows + _rowBlocks - 1) / _rowBlocks;
         _threads = Math.Min(threads, Workers.Limit);
-        _panelsPerPart = Math.Clamp(_panelCount * _rowBlocks / (PartsPerThread * _threads), 1, MaxPanelsPerPart);
+        _panelsPerPart = MatMul.PanelsPerPart(_panelCount, _rowBlocks, _threads);
     }
 
     /// <summary>As <see cref="MatMul.Forward"/>.</summary>
@@ -74,7 +70,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         float* scales = memory.Pointer;
         int* zeros = (int*)scales + rows;
         byte* q = (byte*)(zeros + rows);
-        new QuantizedRows(x, xStride, rows, w.Inner, q, stride, scales, zeros).Run(threads);
+        new QuantizedRows(x, xStride, rows, w.Inner, q, stride, scales, zeros, threads).Run();
         var kernel = new QuantizedMatMul(q, scales, zeros, rows, w.View(firstMap), maps * w.PanelsPerMap, y, yStride, activation, residual, residualStride, threads);
         Workers.Run(kernel, kernel._rowBlocks * ((kernel._panelCount + kernel._panelsPerPart - 1) / kernel._panelsPerPart), threads);
         GC.KeepAlive(w);
@@ -85,7 +81,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
     {
         int firstRow = part % _rowBlocks * _rowBlock, rows = Math.Min(_rowBlock, _rows - firstRow);
         int firstPanel = part / _rowBlocks * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
-        int* sums = stackalloc int[MaxPanelsPerPart * MostRows * Width];
+        int* sums = stackalloc int[MatMul.MaxPanelsPerPart * MostRows * Width];
         int steps = _inner / QuantizedTile.Group;
         for (int panel = firstPanel; panel < endPanel; panel++)
         {

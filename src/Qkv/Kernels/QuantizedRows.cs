@@ -8,20 +8,22 @@ namespace Qkv.Kernels;
 /// so that x ≈ scale·(q − zero) and 0 is exact; ties to even. A row that holds a NaN or an infinity has the scale NaN, so that nothing finite
 /// comes of it. Rows are filled up to whole groups with zeros, which meet zeros of W.
 /// </summary>
-internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, int inner, byte* q, nint qStride, float* scales, int* zeros) : IKernel
+internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, int inner, byte* q, nint qStride, float* scales, int* zeros, int threads) : IKernel
 {
     private readonly float* _x = x; // (T, K)
     private readonly byte* _q = q; // (T, K in whole groups), rows qStride bytes apart
     private readonly float* _scales = scales; // (T)
     private readonly int* _zeros = zeros; // (T)
 
+    private readonly int _rowsPerPart = RowParts.RowsPerPart(rows, inner, threads);
+
     /// <summary>Cut for the thread team.</summary>
-    public void Run(int threads) => Workers.Run(this, (rows + RowParts.RowsPerPart(inner) - 1) / RowParts.RowsPerPart(inner), threads);
+    public void Run() => Workers.Run(this, (rows + _rowsPerPart - 1) / _rowsPerPart, threads);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run<V>(int part, int worker) where V : struct, ISimd<V>
     {
-        int first = part * RowParts.RowsPerPart(inner), end = Math.Min(first + RowParts.RowsPerPart(inner), rows), padded = QuantizedPanels.Stride(inner);
+        int first = part * _rowsPerPart, end = Math.Min(first + _rowsPerPart, rows), padded = QuantizedPanels.Stride(inner);
         for (int row = first; row < end; row++)
         {
             float* x = _x + row * xStride;

@@ -17,7 +17,7 @@ public static unsafe class Softmax
         Check.Length(nameof(Softmax), nameof(y), x.Length, y.Length);
         if (x.Length % columns != 0)
             throw new ArgumentException($"{nameof(Softmax)}: x holds {x.Length:N0} numbers, which is no multiple of the row length {columns:N0}.", nameof(x));
-        int rowsPerPart = RowParts.RowsPerPart(columns), rows = x.Length / columns;
+        int rows = x.Length / columns, rowsPerPart = RowParts.RowsPerPart(rows, columns, Workers.Limit);
         fixed (float* source = x, destination = y)
             Workers.Run(new Rows(source, rows, columns, destination, rowsPerPart), (rows + rowsPerPart - 1) / rowsPerPart, Workers.Limit);
     }

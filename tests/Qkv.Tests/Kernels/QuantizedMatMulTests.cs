@@ -162,7 +162,7 @@ public unsafe class QuantizedMatMulTests
         byte[] q = [.. Enumerable.Repeat((byte)99, rows * QuantizedPanels.Stride(inner))];
         fixed (float* source = x, scale = scales)
         fixed (int* zero = zeros)
-        fixed (byte* destination = q) new QuantizedRows(source, inner, rows, inner, destination, QuantizedPanels.Stride(inner), scale, zero).Run(threads: 2);
+        fixed (byte* destination = q) new QuantizedRows(source, inner, rows, inner, destination, QuantizedPanels.Stride(inner), scale, zero, threads: 2).Run();
         return (scales, zeros, q);
     }
 }
