@@ -20,14 +20,25 @@ internal static unsafe class BFloat16
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<uint> Round(Vector512<float> value)
     {
-        Vector512<uint> bits = value.AsUInt32(), upper = Vector512.ShiftRightLogical(bits, 16);
-        Vector512<uint> rounded = Vector512.ShiftRightLogical(bits + Vector512.Create(0x7fffu) + (upper & Vector512.Create(1u)), 16);
-        return Vector512.ConditionalSelect(Vector512.Equals(value, value).AsUInt32(), rounded, upper | Vector512.Create(0x40u));
+        Vector512<uint> upper = Vector512.ShiftRightLogical(value.AsUInt32(), 16);
+        return Vector512.ConditionalSelect(Vector512.Equals(value, value).AsUInt32(), RoundFinite(value), upper | Vector512.Create(0x40u));
+    }
+
+    /// <summary>The same where no number is NaN.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> RoundFinite(Vector512<float> value)
+    {
+        Vector512<uint> bits = value.AsUInt32();
+        return Vector512.ShiftRightLogical(bits + Vector512.Create(0x7fffu) + (Vector512.ShiftRightLogical(bits, 16) & Vector512.Create(1u)), 16);
     }
 
     /// <summary>Sixteen and sixteen numbers, one after the other.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector512<float> lower, Vector512<float> upper, ushort* destination) => Vector512.Narrow(Round(lower), Round(upper)).Store(destination);
+
+    /// <summary>The same; a NaN becomes any number.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreFinite(Vector512<float> lower, Vector512<float> upper, ushort* destination) => Vector512.Narrow(RoundFinite(lower), RoundFinite(upper)).Store(destination);
 
     /// <summary>A row of numbers, and zeros up to <paramref name="padded"/>.</summary>
     public static void Round(float* source, int count, ushort* destination, int padded)

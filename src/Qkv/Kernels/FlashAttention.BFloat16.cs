@@ -36,7 +36,6 @@ public static unsafe partial class FlashAttention
         float scale = Log2E * (shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f);
         float* source = shape.QueriesOf(sequence, head) + first * shape.QueryStride;
         for (int row = 0; row < queries; row++) BFloat16.Round(source + row * shape.QueryStride, size, (ushort*)(q + row * pairs), 2 * pairs);
-        new Span<float>(o, queries * padded).Clear();
         new Span<float>(m, QueryBlock).Fill(float.NegativeInfinity);
         new Span<float>(l, QueryBlock).Clear();
 
@@ -54,7 +53,7 @@ public static unsafe partial class FlashAttention
                 Scores<Simd512>(shape, p, sequence, head, first + row, key, rows, count);
                 OnlineSoftmax<Simd512>(p, count, scale, rows, m + row, l + row, o + row * padded, padded, weights);
                 for (int panel = 0; panel < padded; panel += Width)
-                    Multiply(weights, WeightStride, vTile + panel * (KeyTile / 2), o + row * padded + panel, padded, rows, (count + 1) / 2, add: true);
+                    Multiply(weights, WeightStride, vTile + panel * (KeyTile / 2), o + row * padded + panel, padded, rows, (count + 1) / 2, add: key > 0);
             }
         }
         Finish<Simd512>(o, padded, l, queries, size, shape.Mask.HeadFactor(head), context, contextStride);
@@ -91,7 +90,8 @@ public static unsafe partial class FlashAttention
         {
             Simd512 lower = Functions.Exp2(Simd512.Fma(Simd512.Load(x + i), scale, shift));
             Simd512 upper = Functions.Exp2(Simd512.Fma(Simd512.Load(x + i + 16), scale, shift));
-            BFloat16.Store(lower.Vector, upper.Vector, y + i);
+            // A NaN among the weights is one in their sum as well, and that divides all of the row.
+            BFloat16.StoreFinite(lower.Vector, upper.Vector, y + i);
             sums = sums + lower + upper;
         }
         return Simd512.Sum(sums);

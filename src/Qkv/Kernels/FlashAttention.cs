@@ -127,7 +127,6 @@ public static unsafe partial class FlashAttention
         // Where nothing is added, the softmax scales the products on its way.
         float scale = Log2E * (shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f);
         Elementwise.CopyRows<V>(shape.QueriesOf(sequence, head) + first * shape.QueryStride, shape.QueryStride, q, size, queries, size);
-        new Span<float>(o, queries * padded).Clear();
         new Span<float>(m, QueryBlock).Fill(float.NegativeInfinity);
         new Span<float>(l, QueryBlock).Clear();
 
@@ -148,7 +147,7 @@ public static unsafe partial class FlashAttention
                 // After the sum l, as dropout comes after the softmax.
                 for (int i = 0; i < rows && shape.Dropout.IsOn; i++) shape.Drop<V>(p + i * ScoreStride, sequence, head, first + row + i, key, count, factors);
                 for (int panel = 0; panel < padded; panel += Width)
-                    MatMulTile.Multiply<V>(p, ScoreStride, 1, vTile + KeyTile * panel, Width, o + row * padded + panel, padded, rows, count, add: true);
+                    MatMulTile.Multiply<V>(p, ScoreStride, 1, vTile + KeyTile * panel, Width, o + row * padded + panel, padded, rows, count, add: key > 0);
             }
         }
 
@@ -158,11 +157,12 @@ public static unsafe partial class FlashAttention
             logSums[row * shape.Heads] = l[row] == 0f || m[row] <= -FarthestScore ? float.PositiveInfinity : m[row] * Ln2 + MathF.Log(l[row]);
     }
 
-    /// <summary>context = o / l, times what a head is multiplied by.</summary>
+    /// <summary>context = o / l, times what a head is multiplied by; zero where a query sees no key.</summary>
     private static void Finish<V>(float* o, int padded, float* l, int queries, int size, float factor, float* context, nint contextStride) where V : struct, ISimd<V>
     {
-        for (int row = 0; row < queries; row++)
-            Elementwise.Scale<V>(o + row * padded, size, l[row] == 0f ? 0f : factor / l[row], context + row * contextStride);
+        for (int row = 0; row < queries; row++, context += contextStride)
+            if (l[row] == 0f) new Span<float>(context, size).Clear();
+            else Elementwise.Scale<V>(o + row * padded, size, factor / l[row], context);
     }
 
     /// <summary>Products of some queries with a tile of keys become scores, but for their scale where nothing is added to them.</summary>
