@@ -16,6 +16,9 @@ internal static class Timing
     // Long enough that one call more or less, and the clock, do not count.
     private const double BlockSeconds = 0.3;
 
+    // Of all pairs together: another one of a batch that takes half a minute says less than the time it costs.
+    private const double MostSeconds = 60;
+
     /// <summary>
     /// Seconds of the fastest call in <paramref name="budget"/> seconds (ten calls at least). What other processes take away
     /// can only make a call slower, so the fastest of many is the machine's own time.
@@ -36,20 +39,21 @@ internal static class Timing
 
     /// <summary>
     /// Alternates blocks of both in one process, so that what the machine does meanwhile meets both. Who begins changes from pair to pair:
-    /// a machine that slows down steadily favours neither.
+    /// a machine that slows down steadily favours neither. After a minute no further pair begins.
     /// </summary>
     public static SideBySide Alternate(Contender ours, Contender theirs, int pairs)
     {
-        double[] our = new double[pairs], their = new double[pairs];
-        for (int pair = 0; pair < pairs; pair++)
+        List<double> our = [], their = [];
+        long start = Stopwatch.GetTimestamp();
+        for (int pair = 0; pair < pairs && (pair == 0 || Stopwatch.GetElapsedTime(start).TotalSeconds < MostSeconds); pair++)
         {
-            if (pair % 2 == 0) our[pair] = Block(ours);
-            their[pair] = Block(theirs);
-            if (pair % 2 == 1) our[pair] = Block(ours);
+            if (pair % 2 == 0) our.Add(Block(ours));
+            their.Add(Block(theirs));
+            if (pair % 2 == 1) our.Add(Block(ours));
         }
         double[] ratios = [.. their.Zip(our, (peer, qkv) => peer / qkv)];
         double ratio = Median(ratios);
-        return new SideBySide(Median(our), Median(their), ratio, (ratios.Max() - ratios.Min()) / ratio);
+        return new SideBySide(Median([.. our]), Median([.. their]), ratio, (ratios.Max() - ratios.Min()) / ratio);
     }
 
     public static double Median(double[] values)
