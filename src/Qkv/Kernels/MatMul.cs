@@ -126,8 +126,7 @@ internal readonly unsafe struct MatMul : IKernel
             bool last = k + depth == _w.Inner;
             for (int panel = firstPanel; panel < endPanel; panel++)
             {
-                int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column);
-                nint first = (nint)(panel / _w.PanelsPerMap) * _w.Columns + column;
+                (nint first, int width) = _w.ColumnsOf(panel);
                 float* own = sums + (nint)(panel - firstPanel) * rows * Width;
                 float* y = _y + firstRow * _yStride + first;
                 float* residual = _residual == null ? null : _residual + firstRow * _residualStride + first;
@@ -167,9 +166,9 @@ internal readonly unsafe struct MatMul : IKernel
         for (int row = 0; row < rows; row += RowsToFinish)
             for (int panel = firstPanel; panel < endPanel; panel++)
             {
-                int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column);
+                (nint first, int width) = _w.ColumnsOf(panel);
                 if (linear && width == Width) continue;
-                nint first = (nint)(panel / _w.PanelsPerMap) * _w.Columns + column, at = firstRow + row;
+                nint at = firstRow + row;
                 Finish<V>(_activation, sums + ((nint)(panel - firstPanel) * rows + row) * Width, _y + at * _yStride + first, _yStride,
                     linear || _residual == null ? null : _residual + at * _residualStride + first, _residualStride, Math.Min(RowsToFinish, rows - row), width);
             }

@@ -217,6 +217,13 @@ internal unsafe struct PackedView
     /// <summary>Whether <see cref="Block"/> packs into scratch.</summary>
     public readonly bool NeedsScratch => Panels == null;
 
+    /// <summary>Where the columns of a panel begin in a row of all maps, and how many there are.</summary>
+    public readonly (nint First, int Width) ColumnsOf(int panel)
+    {
+        int column = panel % PanelsPerMap * MatMulTile.PanelWidth;
+        return ((nint)(panel / PanelsPerMap) * Columns + column, Math.Min(MatMulTile.PanelWidth, Columns - column));
+    }
+
     public readonly float* Bias(int panel) => Biases + (nint)panel * MatMulTile.PanelWidth;
 
     /// <summary>Where input k of a panel stands, to be fetched ahead: null where panels are packed while they are used.</summary>

@@ -108,8 +108,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Finish<V>(int* sums, int firstRow, int rows, int panel) where V : struct, ISimd<V>
     {
-        int column = panel % _w.PanelsPerMap * Width, width = Math.Min(Width, _w.Columns - column);
-        nint first = (nint)(panel / _w.PanelsPerMap) * _w.Columns + column;
+        (nint first, int width) = _w.ColumnsOf(panel);
         float* bias = _w.Bias(panel), scales = _w.Quantized.Scales + (nint)panel * Width;
         int* columnSums = _w.Quantized.Sums + (nint)panel * Width;
         float* y = _y + firstRow * _yStride + first, residual = _residual == null ? null : _residual + firstRow * _residualStride + first;
