@@ -14,6 +14,9 @@ internal static class PeersTable
         $"{Environment.ProcessorCount} cores, {RuntimeInformation.OSArchitecture}, SIMD level {SimdSupport.Level} · {RuntimeInformation.FrameworkDescription} · "
             + $"ONNX Runtime {OnnxPeer.Version} · {DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)}",
         "",
+        // The ratios that can be reached follow from these two.
+        string.Create(CultureInfo.InvariantCulture, $"One core multiplies and adds {MachinePeak.Gflops(Arithmetic.Float32, 1, 1):F0} GFLOP/s in float32 and reads {MachinePeak.ReadGigabytes(1, 1):F0} GB/s."),
+        "",
         "Made by `dotnet run -c Release --project bench/Qkv.Bench -- peers --markdown FILE`. The ratio is peer / qkv, the median over alternating blocks;",
         "the spread is (max − min) / median of the blocks' ratios.",
         "",
@@ -24,10 +27,14 @@ internal static class PeersTable
 
     private static string Line(IEnumerable<string> fields) => $"| {string.Join(" | ", fields)} |";
 
+    /// <summary>Its name, and the numbers that tell generations of one name apart.</summary>
     private static string Processor()
     {
-        const string table = "/proc/cpuinfo", field = "model name";
-        string? name = File.Exists(table) ? File.ReadLines(table).FirstOrDefault(line => line.StartsWith(field, StringComparison.Ordinal))?.Split(':', 2)[1].Trim() : null;
-        return name ?? Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER") ?? $"{RuntimeInformation.ProcessArchitecture}";
+        const string table = "/proc/cpuinfo";
+        if (!File.Exists(table)) return Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER") ?? $"{RuntimeInformation.ProcessArchitecture}";
+        Dictionary<string, string> first = File.ReadLines(table).TakeWhile(line => line.Length > 0)
+            .Select(line => line.Split(':', 2, StringSplitOptions.TrimEntries)).ToDictionary(field => field[0], field => field[^1]);
+        string name = first.GetValueOrDefault("model name", $"{RuntimeInformation.ProcessArchitecture}");
+        return first.TryGetValue("cpu family", out string? family) && first.TryGetValue("model", out string? model) ? $"{name}, family {family}, model {model}" : name;
     }
 }
