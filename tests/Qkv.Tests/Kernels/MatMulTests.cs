@@ -22,6 +22,14 @@ public unsafe class MatMulTests
         foreach (int rows in Enumerable.Range(0, 26).Append(191).Append(193)) new Product(rows, 33, 7, 1, Activation.Linear, true, rows).CheckAgainstTwin();
     }
 
+    [Theory]
+    [InlineData(36, 1, 2, 3)] // Four at a time were nine parts: one thread would have five of them.
+    [InlineData(72, 1, 2, 4)]
+    [InlineData(24, 2, 2, 4)]
+    [InlineData(9, 1, 4, 1)]
+    [InlineData(37, 3, 1, 4)]
+    public void Parts_are_large_and_even(int panels, int rowBlocks, int threads, int expected) => Assert.Equal(expected, MatMul.PanelsPerPart(panels, rowBlocks, threads));
+
     [Fact]
     public void Every_column_count()
     {
