@@ -32,9 +32,10 @@ internal static class PeersTable
     {
         const string table = "/proc/cpuinfo";
         if (!File.Exists(table)) return Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER") ?? $"{RuntimeInformation.ProcessArchitecture}";
-        Dictionary<string, string> first = File.ReadLines(table).TakeWhile(line => line.Length > 0)
-            .Select(line => line.Split(':', 2, StringSplitOptions.TrimEntries)).ToDictionary(field => field[0], field => field[^1]);
-        string name = first.GetValueOrDefault("model name", $"{RuntimeInformation.ProcessArchitecture}");
-        return first.TryGetValue("cpu family", out string? family) && first.TryGetValue("model", out string? model) ? $"{name}, family {family}, model {model}" : name;
+        string[] lines = File.ReadAllLines(table);
+        string name = Field("model name") ?? $"{RuntimeInformation.ProcessArchitecture}";
+        return Field("cpu family") is { } family && Field("model") is { } model ? $"{name}, family {family}, model {model}" : name;
+
+        string? Field(string field) => lines.Select(line => line.Split(':', 2, StringSplitOptions.TrimEntries)).FirstOrDefault(parts => parts[0] == field)?[^1];
     }
 }
