@@ -6,10 +6,13 @@ using static Iced.Intel.AssemblerRegisters;
 namespace Qkv.Bench.Tiles;
 
 /// <summary>The machine code of every tile, as one piece that may stand anywhere; where each tile begins; and what stands where, in words.</summary>
-internal sealed record TileBinary(byte[] Code, TileEntries SystemV, TileEntries Windows, SortedDictionary<int, string> Titles);
+internal sealed record TileBinary(byte[] Code, TileEntries SystemV, TileEntries Windows, AmxEntries Amx, SortedDictionary<int, string> Titles);
 
 /// <summary>Where the tiles of 1, 2, … rows begin.</summary>
 internal sealed record TileEntries(int[] Float32, int[] BFloat16, int[] Int8);
+
+/// <summary>Where the AMX tiles begin: the one of up to 16 rows and the one of up to 32.</summary>
+internal sealed record AmxEntries(int[] BFloat16, int[] Int8);
 
 /// <summary>
 /// Assembles the register tiles. A tile of n rows calls the common start (pointers, accumulators), runs its own loop over k, calls into a common end that goes from
@@ -18,7 +21,7 @@ internal sealed record TileEntries(int[] Float32, int[] BFloat16, int[] Int8);
 /// Measured on Zen 5: 99 % of the instruction's peak. A as a broadcast operand of the product itself reaches 88 % (it is loaded twice);
 /// 13 and 14 rows, and loops of two and four steps, are no faster.
 /// </summary>
-internal sealed class TileAssembler
+internal sealed partial class TileAssembler
 {
     // Rows that one base register reaches: itself, and with the stride once and twice.
     private const int RowsPerBase = 3;
@@ -60,6 +63,8 @@ internal sealed class TileAssembler
         End("end: C = the sums, from the last row to the first", store, null);
         End("end: C = the sums + what is added, float32", addFloats, (sum, added) => _code.vaddps(sum, sum, added));
         End("end: C = the sums + what is added, int32", addIntegers, (sum, added) => _code.vpaddd(sum, sum, added));
+        Label[] amxBFloat16 = AmxTiles("AMX, bfloat16", (sum, a, b) => _code.tdpbf16ps(sum, a, b), (sum, start) => _code.vaddps(sum, sum, start));
+        Label[] amxInt8 = AmxTiles("AMX, int8", (sum, a, b) => _code.tdpbusd(sum, a, b), (sum, start) => _code.vpaddd(sum, sum, start));
         Label windows = _code.CreateLabel();
         Label[] float32Windows = Doors("Windows, float32: the tile's address, and on", float32, windows), bfloat16Windows = Doors("Windows, bfloat16", bfloat16, windows),
             int8Windows = Doors("Windows, int8", int8, windows);
@@ -71,7 +76,7 @@ internal sealed class TileAssembler
         AssemblerResult result = _code.Assemble(new StreamCodeWriter(bytes), 0, BlockEncoderOptions.ReturnNewInstructionOffsets);
         return new TileBinary(bytes.ToArray(), new TileEntries(Offsets(float32), Offsets(bfloat16), Offsets(int8)),
             new TileEntries(Offsets(float32Windows), Offsets(bfloat16Windows), Offsets(int8Windows)),
-            new SortedDictionary<int, string>(_titles.ToDictionary(title => Offset(title.Label), title => title.Title)));
+            new AmxEntries(Offsets(amxBFloat16), Offsets(amxInt8)), new SortedDictionary<int, string>(_titles.ToDictionary(title => Offset(title.Label), title => title.Title)));
 
         int[] Offsets(Label[] labels) => [.. labels.Select(Offset)];
         int Offset(Label label) => (int)result.GetLabelRIP(label);

@@ -36,6 +36,8 @@ internal static class TileSource
             {
 
             """);
+        Entries("where the AMX tiles of up to 16 and of up to 32 rows begin", "AmxBFloat16", tiles.Amx.BFloat16);
+        Entries("the same", "AmxInt8", tiles.Amx.Int8);
         Entries("where the tiles of 1, 2, … rows begin", "Float32", tiles.SystemV.Float32);
         Entries("the same", "BFloat16", tiles.SystemV.BFloat16);
         Entries("the same", "Int8", tiles.SystemV.Int8);

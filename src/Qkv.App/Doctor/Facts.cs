@@ -155,6 +155,7 @@ internal static class Facts
         SimdLevel.Scalar => "scalar",
         SimdLevel.Avx512Vnni => "512 bits, AVX512-VNNI",
         SimdLevel.Avx512Bf16 => "512 bits, AVX512-VNNI, AVX512-BF16",
+        SimdLevel.Amx => "512 bits, AVX512-VNNI, AVX512-BF16, AMX",
         _ => $"{(int)level} bits",
     };
 

@@ -9,9 +9,16 @@ public static unsafe partial class FlashAttention
     // A line more than the tile, as with the scores.
     private const int WeightStride = KeyTile + 32;
 
+    /// <summary>Pairs of so many numbers in a row, as many as a tile wants.</summary>
+    private static int PairsOf(int count)
+    {
+        int atOnce = MachineTiles.StepsAtOnce;
+        return ((count + 1) / 2 + atOnce - 1) / atOnce * atOnce;
+    }
+
     private static int BFloat16ScratchSize(int headSize)
     {
-        int padded = (headSize + Width - 1) / Width * Width, pairs = (headSize + 1) / 2;
+        int padded = (headSize + Width - 1) / Width * Width, pairs = PairsOf(headSize);
         // Q, K tile, 32 keys on their way there, V tile, weights of a block of rows, each two to a number; scores, o, m, l
         return QueryBlock * pairs + KeyTile * pairs + Width * pairs + KeyTile / 2 * padded + Rows * WeightStride / 2 + Rows * ScoreStride + QueryBlock * padded + 2 * QueryBlock;
     }
@@ -23,7 +30,7 @@ public static unsafe partial class FlashAttention
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void BlockBFloat16(in AttentionShape shape, int sequence, int head, (int Sequence, int Head) next, int first, int queries, float* context, nint contextStride, float* scratch)
     {
-        int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, pairs = (size + 1) / 2, keys = shape.KeyLength(sequence);
+        int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, pairs = PairsOf(size), keys = shape.KeyLength(sequence);
         uint* q = (uint*)scratch; // (queries, D / 2): pairs of neighbours
         uint* kTile = q + QueryBlock * pairs; // (KeyTile / 32, D / 2, 32)
         uint* keyRows = kTile + KeyTile * pairs; // (32, D / 2)
@@ -53,7 +60,7 @@ public static unsafe partial class FlashAttention
                 Scores<Simd512>(shape, p, sequence, head, first + row, key, rows, count);
                 OnlineSoftmax<Simd512>(p, count, scale, rows, m + row, l + row, o + row * padded, padded, weights);
                 for (int panel = 0; panel < padded; panel += Width)
-                    Multiply(weights, WeightStride, vTile + panel * (KeyTile / 2), o + row * padded + panel, padded, rows, (count + 1) / 2, add: key > 0);
+                    Multiply(weights, WeightStride, vTile + panel * (KeyTile / 2), o + row * padded + panel, padded, rows, PairsOf(count), add: key > 0);
             }
         }
         Finish<Simd512>(o, padded, l, queries, size, shape.Mask.HeadFactor(head), context, contextStride);
@@ -100,7 +107,7 @@ public static unsafe partial class FlashAttention
     /// <summary>K (count, D) → panels of 32 keys (D / 2, 32) of pairs of features; the last panel is filled up with zeros.</summary>
     private static void PackKeyPairs(float* keys, nint stride, int count, int size, uint* rows, uint* tile)
     {
-        int pairs = (size + 1) / 2;
+        int pairs = PairsOf(size);
         for (int first = 0; first < count; first += Width, tile += Width * pairs)
         {
             int panel = Math.Min(Width, count - first);
@@ -128,5 +135,7 @@ public static unsafe partial class FlashAttention
                         destination[i] = d + i < size ? BFloat16.Round(even[d + i]) | (pair ? (uint)BFloat16.Round(odd[d + i]) << 16 : 0) : 0;
             }
         }
+        int pairs = (count + 1) / 2;
+        for (int panel = 0; panel < padded; panel += Width) new Span<uint>(tile + KeyTile / 2 * panel + pairs * Width, (PairsOf(count) - pairs) * Width).Clear();
     }
 }

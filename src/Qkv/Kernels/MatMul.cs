@@ -120,10 +120,11 @@ internal readonly unsafe struct MatMul : IKernel
         float* sums = stackalloc float[MaxPanelsPerPart * MostRows * Width];
         float* scratch = stackalloc float[_w.NeedsScratch ? InnerBlock * Width : 0];
         bool linear = _activation == Activation.Linear;
-        for (int k = 0; k < _w.Inner; k += _innerBlock)
+        int inner = _rounded == null ? _w.Inner : _w.Padded;
+        for (int k = 0; k < inner; k += _innerBlock)
         {
-            int depth = Math.Min(_innerBlock, _w.Inner - k);
-            bool last = k + depth == _w.Inner;
+            int depth = Math.Min(_innerBlock, inner - k);
+            bool last = k + depth == inner;
             for (int panel = firstPanel; panel < endPanel; panel++)
             {
                 (nint first, int width) = _w.ColumnsOf(panel);
@@ -151,7 +152,7 @@ internal readonly unsafe struct MatMul : IKernel
                     call.AStride = _xStride * sizeof(ushort);
                     call.B = b;
                     call.BStride = Width * sizeof(uint);
-                    call.Steps = (depth + 1) / 2;
+                    call.Steps = depth / 2;
                     call.Next = next;
                     MachineTiles.MultiplyBFloat16(ref call, rows);
                 }

@@ -173,7 +173,7 @@ internal sealed unsafe class PackedMatrix
     private static void PackBFloat16(float* rows, int count, int inner, ushort* panel)
     {
         const int width = MatMulTile.PanelWidth;
-        if (count < width || inner % 2 > 0) new Span<ushort>(panel, Padded(inner, Precision.BFloat16) * width).Clear();
+        if (count < width || Padded(inner, Precision.BFloat16) > inner) new Span<ushort>(panel, Padded(inner, Precision.BFloat16) * width).Clear();
         for (int start = 0; start < inner; start += 16)
         {
             int end = Math.Min(start + 16, inner);
@@ -195,8 +195,12 @@ internal sealed unsafe class PackedMatrix
     /// <summary>Bytes of the 32 numbers of one input.</summary>
     internal static int RowBytes(Precision precision) => MatMulTile.PanelWidth * (precision == Precision.BFloat16 ? BFloat16Panel.Size : Float32Panel.Size);
 
-    /// <summary>The inputs that a panel has room for: machine tiles take two at a time.</summary>
-    private static int Padded(int inner, Precision precision) => precision == Precision.BFloat16 && MachineTiles.HasBFloat16 ? inner + inner % 2 : inner;
+    /// <summary>The inputs that a panel has room for: machine tiles take two at a time, AMX 32.</summary>
+    private static int Padded(int inner, Precision precision)
+    {
+        int atOnce = precision == Precision.BFloat16 && MachineTiles.HasBFloat16 ? 2 * MachineTiles.StepsAtOnce : 1;
+        return (inner + atOnce - 1) / atOnce * atOnce;
+    }
 
     private byte* Panel(int panel) => (byte*)_panels!.Pointer + (nint)panel * Padded(Inner, Precision) * RowBytes(Precision);
 }

@@ -1,3 +1,5 @@
+using Qkv.Kernels.MachineCode;
+
 namespace Qkv.Kernels;
 
 /// <summary>
@@ -32,8 +34,12 @@ internal sealed unsafe class QuantizedPanels
 
     public long Size => ((long)_panels.Length + _scales.Length + _sums.Length) * sizeof(float);
 
-    /// <summary>K in whole groups.</summary>
-    public static int Stride(int inner) => (inner + QuantizedTile.Group - 1) & -QuantizedTile.Group;
+    /// <summary>K in whole groups, and in as many as a tile takes at once.</summary>
+    public static int Stride(int inner)
+    {
+        int atOnce = QuantizedTile.Group * MachineTiles.StepsAtOnce;
+        return (inner + atOnce - 1) / atOnce * atOnce;
+    }
 
     public QuantizedView View(int panel) => new()
     {

@@ -22,7 +22,7 @@ internal static unsafe class QuantizedTile
 
     /// <summary>
     /// C = [C +] A · B for one row or more. <paramref name="aStride"/> counts bytes, <paramref name="cStride"/> int32; a step is a group of
-    /// four inputs. <paramref name="next"/> is a panel of as many steps that will be read soon, or null: it is fetched ahead, a little with every step.
+    /// four inputs, and there are a multiple of <see cref="MachineTiles.StepsAtOnce"/>. <paramref name="next"/> is a panel of as many steps that will be read soon, or null: it is fetched ahead, a little with every step.
     /// </summary>
     public static void Multiply(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, sbyte* next = null)
     {

@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Kernels;
 
@@ -23,14 +24,17 @@ public enum SimdLevel
 
     /// <summary>512-bit vectors, and int8 and bfloat16 tiles in machine code (AVX512-VNNI, AVX512-BF16).</summary>
     Avx512Bf16 = 514,
+
+    /// <summary>512-bit vectors, and int8 and bfloat16 tiles of the tile registers (AMX).</summary>
+    Amx = 515,
 }
 
 /// <summary>The SIMD level of this process: chosen once, so that results never change while it runs.</summary>
 public static class SimdSupport
 {
     /// <summary>
-    /// The environment variable that forces the level down: <c>scalar</c>, <c>128</c>, <c>256</c>, <c>512</c> (no machine code), <c>avx512vnni</c> or
-    /// <c>avx512bf16</c>.
+    /// The environment variable that forces the level down: <c>scalar</c>, <c>128</c>, <c>256</c>, <c>512</c> (no machine code), <c>avx512vnni</c>,
+    /// <c>avx512bf16</c> or <c>amx</c>.
     /// </summary>
     public const string Variable = "QKV_SIMD";
 
@@ -45,7 +49,7 @@ public static class SimdSupport
     /// The level in use: <see cref="Processor"/>, or less where <see cref="Variable"/> says so. Machine code has been tested on Linux only, so elsewhere it is
     /// used where <see cref="Variable"/> asks for it by name.
     /// </summary>
-    public static readonly SimdLevel Level = Choose(Environment.GetEnvironmentVariable(Variable), Processor, OperatingSystem.IsLinux());
+    public static readonly SimdLevel Level = Permitted(Choose(Environment.GetEnvironmentVariable(Variable), Processor, OperatingSystem.IsLinux()), TileRegisters.Ask);
 
     /// <summary>The level as the width of its vectors, which is all that kernels written in C# know.</summary>
     internal static SimdLevel Vectors => Level > SimdLevel.Vector512 ? SimdLevel.Vector512 : Level;
@@ -64,22 +68,31 @@ public static class SimdSupport
             "512" => SimdLevel.Vector512,
             "avx512vnni" => SimdLevel.Avx512Vnni,
             "avx512bf16" => SimdLevel.Avx512Bf16,
-            _ => throw new ArgumentException($"{Variable}={wanted} is not a SIMD level; use scalar, 128, 256, 512, avx512vnni or avx512bf16."),
+            "amx" => SimdLevel.Amx,
+            _ => throw new ArgumentException($"{Variable}={wanted} is not a SIMD level; use scalar, 128, 256, 512, avx512vnni, avx512bf16 or amx."),
         };
         return level < processor ? level : processor;
     }
 
+    /// <summary>The level with what the operating system gives: tile registers must be asked for, and nobody asks who does not use them.</summary>
+    internal static SimdLevel Permitted(SimdLevel level, Func<bool> ask) => level < SimdLevel.Amx || ask() ? level : SimdLevel.Avx512Vnni;
+
     /// <summary>
     /// The level of a processor with 512-bit vectors, by its own word (CPUID leaf 7). That the operating system saves such vectors between threads (OSXSAVE, XGETBV)
     /// .NET has asked already: otherwise <see cref="Vector512.IsHardwareAccelerated"/> would be false. Every processor with AVX512-BF16 has AVX512-VNNI; should
-    /// one have only the former, it has neither here.
+    /// one have only the former, it has neither here. On Intel's, AVX512-BF16 is half as fast as float32 and counts only beside AMX, as a level to be forced down to.
     /// </summary>
     internal static SimdLevel Beyond(Func<int, int, (int Eax, int Ebx, int Ecx, int Edx)>? cpuId)
     {
-        const int vnniInEcx = 1 << 11, bf16InEax = 1 << 5;
-        if (cpuId == null || cpuId(0, 0).Eax < 7) return SimdLevel.Vector512;
-        (int subleaves, _, int features, _) = cpuId(7, 0);
+        const int vnniInEcx = 1 << 11, bf16InEax = 1 << 5, amxInEdx = 1 << 22 | 1 << 24 | 1 << 25; // its bfloat16, its registers, its int8
+        const int intelInEbx = 'G' | 'e' << 8 | 'n' << 16 | 'u' << 24;
+        if (cpuId == null) return SimdLevel.Vector512;
+        (int leaves, int vendor, _, _) = cpuId(0, 0);
+        if (leaves < 7) return SimdLevel.Vector512;
+        (int subleaves, _, int features, int further) = cpuId(7, 0);
         if ((features & vnniInEcx) == 0) return SimdLevel.Vector512;
-        return subleaves >= 1 && (cpuId(7, 1).Eax & bf16InEax) != 0 ? SimdLevel.Avx512Bf16 : SimdLevel.Avx512Vnni;
+        if (subleaves < 1 || (cpuId(7, 1).Eax & bf16InEax) == 0) return SimdLevel.Avx512Vnni;
+        if ((further & amxInEdx) == amxInEdx) return SimdLevel.Amx;
+        return vendor == intelInEbx ? SimdLevel.Avx512Vnni : SimdLevel.Avx512Bf16;
     }
 }

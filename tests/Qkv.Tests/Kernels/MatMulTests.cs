@@ -82,10 +82,10 @@ public unsafe class MatMulTests
     [Fact]
     public void A_map_held_as_bfloat16_takes_half_the_memory()
     {
-        const int columns = 64, inner = 300;
+        const int columns = 64, inner = 300, padded = 320;
         long biases = columns * sizeof(float);
         Assert.Equal(columns * inner * 4, new PackedMatrix(1, columns, inner).Size - biases);
-        Assert.Equal(columns * inner * 2, new PackedMatrix(1, columns, inner, Precision.BFloat16).Size - biases);
+        Assert.Equal(columns * (MachineTiles.HasAmx ? padded : inner) * 2, new PackedMatrix(1, columns, inner, Precision.BFloat16).Size - biases);
     }
 
     [Theory]
@@ -170,17 +170,35 @@ public unsafe class MatMulTests
             return (LinearTwin.Forward(x.ToDoubles(), w, _b!.ToDoubles()), [.. magnitude.Select(each => Rounding.Gamma(Inner + 2) * each)]);
         }
 
-        /// <summary>The sums of 512 inputs after the other; the first starts from the bias, and the residual is added to it.</summary>
+        /// <summary>
+        /// The sums of 512 inputs after the other; the first starts from the bias, and the residual is added to it. By AMX the sum goes on from the residual, if there is one,
+        /// and the bias is added after the first 512.
+        /// </summary>
         public float[] InTiles()
         {
             Fill();
             var y = new float[Rows * Outputs];
-            ushort[] x = [.. _x!.Select(BFloat16.Round)], w = [.. _w!.Select(BFloat16.Round)];
+            ushort[] x = [.. _x!.Select(BFloat16.Round)], w = [.. _w!.Select(BFloat16.Round)], own = new ushort[2 * MachineTiles.AmxSteps], met = new ushort[own.Length];
             for (int row = 0; row < Rows; row++)
                 for (int column = 0; column < Outputs; column++)
                 {
                     float result = 0;
-                    for (int k = 0; k < Inner; k += 512)
+                    if (MachineTiles.HasAmx)
+                    {
+                        float bias = _b![column];
+                        result = Residual ? _r![row * Outputs + column] : bias;
+                        for (int k = 0; k < Inner; k += own.Length)
+                        {
+                            int count = Math.Min(own.Length, Inner - k);
+                            Array.Clear(own);
+                            Array.Clear(met);
+                            x.AsSpan(row * (Inner + Gap) + k, count).CopyTo(own);
+                            w.AsSpan(column * Inner + k, count).CopyTo(met);
+                            result = TileTwin.AmxBFloat16(result, own, met);
+                            if (Residual && (k + own.Length == 512 || (k + own.Length >= Inner && Inner <= 512))) result += bias;
+                        }
+                    }
+                    for (int k = 0; k < Inner && !MachineTiles.HasAmx; k += 512)
                     {
                         float sum = k == 0 ? _b![column] : 0;
                         for (int i = k; i < Math.Min(k + 512, Inner); i += 2)

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Text;
 using Qkv.Kernels;
 
 namespace Qkv.Tests.Kernels;
@@ -24,6 +26,9 @@ public class SimdSupportTests
     [InlineData("128", SimdLevel.Avx512Vnni, SimdLevel.Vector128)]
     [InlineData("avx512bf16", SimdLevel.Avx512Vnni, SimdLevel.Avx512Vnni)]
     [InlineData("avx512vnni", SimdLevel.Vector256, SimdLevel.Vector256)]
+    [InlineData(null, SimdLevel.Amx, SimdLevel.Amx)]
+    [InlineData("amx", SimdLevel.Avx512Bf16, SimdLevel.Avx512Bf16)]
+    [InlineData("avx512bf16", SimdLevel.Amx, SimdLevel.Avx512Bf16)]
     public void The_level_is_what_is_wanted_or_what_there_is(string? wanted, SimdLevel processor, SimdLevel expected) =>
         Assert.Equal(expected, SimdSupport.Choose(wanted, processor, machineCode: true));
 
@@ -37,23 +42,37 @@ public class SimdSupportTests
         Assert.Equal(expected, SimdSupport.Choose(wanted, processor, machineCode: false));
 
     [Theory]
-    [InlineData(1, 0, 0, SimdLevel.Vector512)] // no leaf 7
-    [InlineData(7, 0, 1 << 5, SimdLevel.Vector512)]
-    [InlineData(7, 1 << 11, 0, SimdLevel.Avx512Vnni)]
-    [InlineData(7, ~(1 << 11), ~0, SimdLevel.Vector512)] // other bits mean nothing
-    [InlineData(7, ~0, ~(1 << 5), SimdLevel.Avx512Vnni)]
-    [InlineData(16, 1 << 11, 1 << 5, SimdLevel.Avx512Bf16)]
-    public void The_processor_says_what_it_has(int leaves, int ecx, int eaxOfOne, SimdLevel expected)
+    [InlineData(1, "AuthenticAMD", 0, 0, 0, SimdLevel.Vector512)] // no leaf 7
+    [InlineData(7, "AuthenticAMD", 0, 0, 1 << 5, SimdLevel.Vector512)]
+    [InlineData(7, "AuthenticAMD", 1 << 11, 0, 0, SimdLevel.Avx512Vnni)]
+    [InlineData(7, "AuthenticAMD", ~(1 << 11), ~0, ~0, SimdLevel.Vector512)] // other bits mean nothing
+    [InlineData(7, "AuthenticAMD", ~0, ~0, ~(1 << 5), SimdLevel.Avx512Vnni)]
+    [InlineData(16, "AuthenticAMD", 1 << 11, 0, 1 << 5, SimdLevel.Avx512Bf16)]
+    [InlineData(16, "GenuineIntel", 1 << 11, 0, 1 << 5, SimdLevel.Avx512Vnni)] // half as fast there as float32
+    [InlineData(32, "GenuineIntel", 1 << 11, 1 << 22 | 1 << 24 | 1 << 25, 1 << 5, SimdLevel.Amx)]
+    [InlineData(32, "GenuineIntel", 1 << 11, ~(1 << 22), 1 << 5, SimdLevel.Avx512Vnni)] // one of the three is missing
+    [InlineData(32, "GenuineIntel", 1 << 11, ~(1 << 24), 1 << 5, SimdLevel.Avx512Vnni)]
+    [InlineData(32, "GenuineIntel", 1 << 11, ~(1 << 25), 1 << 5, SimdLevel.Avx512Vnni)]
+    public void The_processor_says_what_it_has(int leaves, string vendor, int ecx, int edx, int eaxOfOne, SimdLevel expected)
     {
+        int[] names = MemoryMarshal.Cast<byte, int>(Encoding.ASCII.GetBytes(vendor)).ToArray();
         Assert.Equal(expected, SimdSupport.Beyond((leaf, subleaf) => (leaf, subleaf) switch
         {
-            (0, 0) => (leaves, 0, 0, 0),
-            (7, 0) => (1, 0, ecx, 0),
+            (0, 0) => (leaves, names[0], names[2], names[1]),
+            (7, 0) => (1, 0, ecx, edx),
             (7, 1) => (eaxOfOne, 0, 0, 0),
             _ => throw new InvalidOperationException(),
         }));
         if (expected == SimdLevel.Avx512Bf16) // a processor without subleaf 1 answers with something else
             Assert.Equal(SimdLevel.Avx512Vnni, SimdSupport.Beyond((leaf, subleaf) => leaf == 0 ? (leaves, 0, 0, 0) : (subleaf == 0 ? 0 : ~0, 0, ecx, 0)));
+    }
+
+    [Fact]
+    public void Tile_registers_are_asked_for_where_they_are_used()
+    {
+        Assert.Equal(SimdLevel.Amx, SimdSupport.Permitted(SimdLevel.Amx, () => true));
+        Assert.Equal(SimdLevel.Avx512Vnni, SimdSupport.Permitted(SimdLevel.Amx, () => false));
+        Assert.Equal(SimdLevel.Avx512Bf16, SimdSupport.Permitted(SimdLevel.Avx512Bf16, () => throw new InvalidOperationException()));
     }
 
     [Fact]
@@ -63,13 +82,13 @@ public class SimdSupportTests
     public void An_unknown_level_is_an_error_that_says_what_is_known()
     {
         string message = Assert.Throws<ArgumentException>(() => SimdSupport.Choose("avx2", SimdLevel.Vector512, machineCode: true)).Message;
-        Assert.All((string[])["QKV_SIMD=avx2", "scalar", "128", "256", "512", "avx512vnni", "avx512bf16"], part => Assert.Contains(part, message));
+        Assert.All((string[])["QKV_SIMD=avx2", "scalar", "128", "256", "512", "avx512vnni", "avx512bf16", "amx"], part => Assert.Contains(part, message));
     }
 
     [Fact]
     public void The_level_in_effect_is_what_the_environment_asks_for()
     {
-        SimdLevel wanted = SimdSupport.Choose(Environment.GetEnvironmentVariable(SimdSupport.Variable), SimdLevel.Avx512Bf16, OperatingSystem.IsLinux());
+        SimdLevel wanted = SimdSupport.Choose(Environment.GetEnvironmentVariable(SimdSupport.Variable), SimdLevel.Amx, OperatingSystem.IsLinux());
         Assert.Equal((SimdLevel)Math.Min((int)wanted, (int)SimdSupport.Processor), SimdSupport.Level);
         Assert.Equal((SimdLevel)Math.Min((int)SimdSupport.Level, (int)SimdLevel.Vector512), SimdSupport.Vectors);
         if (Environment.GetEnvironmentVariable("DOTNET_EnableHWIntrinsic") == "0") Assert.Equal(SimdLevel.Scalar, SimdSupport.Level);

@@ -13,7 +13,22 @@ internal static class TileTwin
     public static float BFloat16(float sum, ushort evenA, ushort oddA, ushort evenB, ushort oddB) =>
         MultiplyAdd(MultiplyAdd(sum, Widen(oddA), Widen(oddB)), Widen(evenA), Widen(evenB));
 
-    /// <summary><c>vpdpbusd</c>: four products of unsigned and signed bytes, and their sum modulo 2³².</summary>
+    /// <summary>
+    /// <c>tdpbf16ps</c>: sum + (even products + odd products), each of these two summed by itself from zero as <c>vdpbf16ps</c> does, up to 16 of each. Denormals and
+    /// the control register as there.
+    /// </summary>
+    public static float AmxBFloat16(float sum, ReadOnlySpan<ushort> a, ReadOnlySpan<ushort> b)
+    {
+        float even = 0, odd = 0;
+        for (int i = 0; i < a.Length; i += 2)
+        {
+            even = MultiplyAdd(even, Widen(a[i]), Widen(b[i]));
+            odd = MultiplyAdd(odd, Widen(a[i + 1]), Widen(b[i + 1]));
+        }
+        return Flush(Flush(sum) + Flush(even + odd));
+    }
+
+    /// <summary><c>vpdpbusd</c>, and <c>tdpbusd</c> in any order: four products of unsigned and signed bytes, and their sum modulo 2³².</summary>
     public static int Int8(int sum, ReadOnlySpan<byte> a, ReadOnlySpan<sbyte> b)
     {
         for (int i = 0; i < 4; i++) sum = unchecked(sum + a[i] * b[i]);

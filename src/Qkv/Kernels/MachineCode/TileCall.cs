@@ -48,4 +48,10 @@ internal unsafe struct TileCall
 
     /// <summary>Bytes from a line that is fetched to the one of the next step; with 0 it is always the same one, which costs nothing.</summary>
     public nint Ahead;
+
+    /// <summary>Rows of an AMX tile; the others know theirs.</summary>
+    public nint Rows;
+
+    /// <summary>What <c>ldtilecfg</c> loads for so many rows, 64 bytes.</summary>
+    public byte* Registers;
 }

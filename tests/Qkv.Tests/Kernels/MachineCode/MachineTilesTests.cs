@@ -10,14 +10,18 @@ namespace Qkv.Tests.Kernels.MachineCode;
 [Trait("Suite", "Numerical")]
 public unsafe class MachineTilesTests : IDisposable
 {
-    private const int MaxSteps = 40, MaxTiles = 2, Columns = 32, Gap = 100;
+    private const int MaxSteps = 48, MaxTiles = 2, Columns = 32, Gap = 100, MostRows = MaxTiles * MachineTiles.AmxRows;
 
     private static readonly Gen<Shape> s_shapes =
         Gen.Select(Gen.Select(Gen.Int[1, MachineTiles.Rows], Gen.Int[1, MaxTiles], Gen.Int[0, MaxSteps]), Gen.Bool, Gen.Bool, Gen.Enum<Numbers>(), Gen.Int[0, Gap / 4], Gen.Int)
             .Select((size, start, add, numbers, gap, seed) => new Shape(size.Item1, size.Item2, size.Item3, start, add, numbers, 4 * gap, seed));
 
-    private readonly GuardedMemory _a = new(MaxTiles * MachineTiles.Rows * (4 * MaxSteps + Gap)), _b = new((128 + Gap) * MaxSteps), _start = new(4 * Columns),
-        _c = new(MaxTiles * MachineTiles.Rows * (4 * Columns + Gap) + Gap), _added = new(MaxTiles * MachineTiles.Rows * (4 * Columns + Gap));
+    // AMX takes any rows up to its own height, and whole registers of steps.
+    private static readonly Gen<Shape> s_amxShapes = Gen.Select(s_shapes, Gen.Int[1, MachineTiles.AmxRows], Gen.Int[0, MaxSteps / MachineTiles.AmxSteps])
+        .Select((shape, rows, steps) => shape with { Rows = rows, Steps = steps * MachineTiles.AmxSteps });
+
+    private readonly GuardedMemory _a = new(MostRows * (4 * MaxSteps + Gap)), _b = new((128 + Gap) * MaxSteps), _start = new(4 * Columns), _c = new(MostRows * (4 * Columns + Gap) + Gap),
+        _added = new(MostRows * (4 * Columns + Gap));
 
     /// <summary>What is multiplied.</summary>
     public enum Numbers
@@ -89,6 +93,49 @@ public unsafe class MachineTilesTests : IDisposable
     }
 
     [Fact]
+    public void Amx_is_what_its_instructions_are_specified_to_be()
+    {
+        Assert.SkipUnless(MachineTiles.HasAmx, "No AMX here.");
+        s_amxShapes.Repeatable().Sample(shape =>
+        {
+            (ushort[] a, ushort[] b, float[] start, float[] c) = shape.ForBFloat16();
+            float[] actual = Call<ushort, ushort, float>(MachineTiles.AmxBFloat16(shape.Rows), shape, a, b, start, c);
+            ushort[] own = new ushort[2 * MachineTiles.AmxSteps], met = new ushort[own.Length];
+            for (int row = 0; row < shape.AllRows; row++)
+                for (int column = 0; column < Columns; column++)
+                {
+                    float sum = shape.Add ? c[row * Columns + column] : shape.Start ? start[column] : 0;
+                    for (int step = 0; step < shape.Steps; step += MachineTiles.AmxSteps)
+                    {
+                        for (int i = 0; i < own.Length; i++)
+                        {
+                            own[i] = a[2 * (row * shape.Steps + step) + i];
+                            met[i] = b[2 * ((step + i / 2) * Columns + column) + i % 2];
+                        }
+                        sum = TileTwin.AmxBFloat16(sum, own, met);
+                    }
+                    Same(shape, row, column, shape.Add && shape.Start ? sum + start[column] : sum, actual[row * Columns + column]);
+                }
+            (byte[] a8, sbyte[] b8, int[] start8, int[] c8) = shape.ForInt8();
+            CompareInt8(shape, a8, b8, start8, c8, Call<byte, sbyte, int>(MachineTiles.AmxInt8(shape.Rows), shape, a8, b8, start8, c8));
+        }, iter: Effort.Iterations(5_000), threads: 1);
+    }
+
+    [Fact]
+    public void A_row_has_the_same_bits_in_an_Amx_tile_of_any_height()
+    {
+        Assert.SkipUnless(MachineTiles.HasAmx, "No AMX here.");
+        Gen.Select(s_amxShapes, Gen.Int[1, MachineTiles.AmxRows]).Repeatable().Sample((shape, rows) =>
+        {
+            (ushort[] a, ushort[] b, float[] start, float[] c) = shape.ForBFloat16();
+            float[] all = Call<ushort, ushort, float>(MachineTiles.AmxBFloat16(shape.Rows), shape, a, b, start, c);
+            Shape part = shape with { Rows = Math.Min(rows, shape.Rows), Tiles = 1 };
+            int before = shape.AllRows - part.Rows;
+            Bits.Equal(all.AsSpan(before * Columns), Call<ushort, ushort, float>(MachineTiles.AmxBFloat16(part.Rows), part, a[(before * 2 * shape.Steps)..], b, start, c[(before * Columns)..]));
+        }, iter: Effort.Iterations(2_000), threads: 1);
+    }
+
+    [Fact]
     public void A_row_has_the_same_bits_in_a_tile_of_any_height()
     {
         Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
@@ -152,6 +199,9 @@ public unsafe class MachineTilesTests : IDisposable
         Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.Float32(0));
         Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.BFloat16(0));
         Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.Int8(MachineTiles.Rows + 1));
+        if (!MachineTiles.HasAmx) return;
+        Assert.Throws<ArgumentOutOfRangeException>(() => (nint)MachineTiles.AmxBFloat16(0));
+        Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.AmxInt8(MachineTiles.AmxRows + 1));
     }
 
     [Fact]
@@ -163,6 +213,8 @@ public unsafe class MachineTilesTests : IDisposable
         if (!MachineTiles.HasFloat32) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.Float32(1));
         if (!MachineTiles.HasInt8) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.Int8(1));
         if (!MachineTiles.HasBFloat16) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.BFloat16(1));
+        Assert.Equal(MachineTiles.HasInt8 && SimdSupport.Level >= SimdLevel.Amx, MachineTiles.HasAmx);
+        if (!MachineTiles.HasAmx) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.AmxInt8(1));
     }
 
     [Fact]
@@ -197,8 +249,11 @@ public unsafe class MachineTilesTests : IDisposable
                     Steps = shape.Steps,
                     Tiles = 1,
                     Next = (byte*)pb,
+                    Rows = shape.Rows,
+                    Registers = MachineTiles.HasAmx ? MachineTiles.Registers(shape.Rows) : null,
                 };
-                MachineTiles.BFloat16(shape.Rows)(&tile);
+                if (MachineTiles.HasAmx) MachineTiles.AmxBFloat16(shape.Rows)(&tile);
+                else MachineTiles.BFloat16(shape.Rows)(&tile);
             }
             first ??= y;
             if (!y.AsSpan().SequenceEqual(first)) return $"Call {call} of {shape} gave other numbers.";
@@ -238,15 +293,24 @@ public unsafe class MachineTilesTests : IDisposable
             for (int column = 0; column < Columns; column++)
             {
                 float sum = sumOf(row, column), expected = !shape.Add ? sum : c[row * Columns + column] + sum, actual = y[row * Columns + column];
-                if (!(float.IsNaN(expected) && float.IsNaN(actual)) && BitConverter.SingleToInt32Bits(expected) != BitConverter.SingleToInt32Bits(actual))
-                    Assert.Fail($"Row {row}, column {column} of {shape} is {actual:g9}, not {expected:g9}.");
+                Same(shape, row, column, expected, actual);
             }
+    }
+
+    private static void Same(Shape shape, int row, int column, float expected, float actual)
+    {
+        if (!(float.IsNaN(expected) && float.IsNaN(actual)) && BitConverter.SingleToInt32Bits(expected) != BitConverter.SingleToInt32Bits(actual))
+            Assert.Fail($"Row {row}, column {column} of {shape} is {actual:g9}, not {expected:g9}.");
     }
 
     private void CheckInt8(Shape shape)
     {
         (byte[] a, sbyte[] b, int[] start, int[] c) = shape.ForInt8();
-        int[] y = Call<byte, sbyte, int>(MachineTiles.Int8(shape.Rows), shape, a, b, start, c);
+        CompareInt8(shape, a, b, start, c, Call<byte, sbyte, int>(MachineTiles.Int8(shape.Rows), shape, a, b, start, c));
+    }
+
+    private static void CompareInt8(Shape shape, byte[] a, sbyte[] b, int[] start, int[] c, int[] y)
+    {
         for (int row = 0; row < shape.AllRows; row++)
             for (int column = 0; column < Columns; column++)
             {
@@ -283,6 +347,8 @@ public unsafe class MachineTilesTests : IDisposable
             Tiles = shape.Tiles,
             Next = panel,
             Ahead = shape.Gap,
+            Rows = shape.Rows,
+            Registers = MachineTiles.HasAmx ? MachineTiles.Registers(shape.Rows) : null,
         };
         byte* first = result - Gap;
         new Span<byte>(first, (int)(_c.End - first)).Fill(untouched);
