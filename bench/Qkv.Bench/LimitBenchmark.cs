@@ -82,21 +82,23 @@ internal static unsafe class LimitBenchmark
 
     private static Precision PrecisionOf(Arithmetic arithmetic) => Enum.Parse<Precision>(arithmetic.ToString());
 
-    /// <summary>The highest register tile by itself, on zeros that stay in the nearest cache.</summary>
+    /// <summary>The highest register tile by itself, on numbers that stay in the nearest cache.</summary>
     private static Case Tile(Arithmetic arithmetic, int inner)
     {
         // Long beside the clock.
-        const int calls = 1000, columns = 32, rows = MachineTiles.Rows;
+        const int calls = 1000, columns = 32;
+        bool amx = MachineTiles.HasAmx && arithmetic != Arithmetic.Float32;
+        int rows = amx ? MachineTiles.AmxRows : MachineTiles.Rows;
         return new Case($"tile/{arithmetic}/{rows}x{inner}", 2.0 * calls * rows * columns * inner, () =>
         {
             delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile = arithmetic switch
             {
                 Arithmetic.Float32 => MachineTiles.Float32(rows),
-                Arithmetic.BFloat16 => MachineTiles.BFloat16(rows),
-                _ => MachineTiles.Int8(rows),
+                Arithmetic.BFloat16 => amx ? MachineTiles.AmxBFloat16(rows) : MachineTiles.BFloat16(rows),
+                _ => amx ? MachineTiles.AmxInt8(rows) : MachineTiles.Int8(rows),
             };
             int bytes = inner * (arithmetic switch { Arithmetic.Float32 => sizeof(float), Arithmetic.BFloat16 => sizeof(ushort), _ => sizeof(byte) });
-            AlignedBuffer a = new(rows * bytes / sizeof(float), zeroed: true), b = new(columns * bytes / sizeof(float), zeroed: true), c = new(rows * columns);
+            AlignedBuffer a = RandomEncoder.Rows(rows, bytes / sizeof(float)), b = RandomEncoder.Rows(columns, bytes / sizeof(float)), c = new(rows * columns);
             return () =>
             {
                 for (int i = 0; i < calls; i++)
@@ -112,6 +114,8 @@ internal static unsafe class LimitBenchmark
                         Steps = bytes / 4,
                         Tiles = 1,
                         Next = (byte*)b.Pointer,
+                        Rows = rows,
+                        Registers = amx ? MachineTiles.Registers(rows) : null,
                     };
                     tile(&call);
                 }

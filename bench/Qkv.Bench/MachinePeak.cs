@@ -11,10 +11,10 @@ internal enum Arithmetic
     /// <summary>Fused multiply-adds of float32, with vectors of the SIMD level.</summary>
     Float32,
 
-    /// <summary><c>vdpbf16ps</c>: pairs of bfloat16.</summary>
+    /// <summary><c>vdpbf16ps</c>: pairs of bfloat16; or <c>tdpbf16ps</c>.</summary>
     BFloat16,
 
-    /// <summary><c>vpdpbusd</c>: fours of 8-bit integers.</summary>
+    /// <summary><c>vpdpbusd</c>: fours of 8-bit integers; or <c>tdpbusd</c>.</summary>
     Int8,
 }
 
@@ -41,8 +41,13 @@ internal static unsafe class MachinePeak
         {
             nint loop = (nint)ExecutableMemory.Load(PeakLoop.Assemble(arithmetic), out string? refusal);
             if (loop == 0) throw new PlatformNotSupportedException(refusal);
-            double best = Timing.Best(() => Workers.Run(new MachineLoop((delegate* unmanaged<nint, void>)loop), parts, threads), budget);
-            return 2.0 * PeakLoop.Accumulators * (arithmetic == Arithmetic.BFloat16 ? 32 : 64) * PeakLoop.Steps * parts / best / 1e9;
+            byte* registers = MachineTiles.HasAmx ? MachineTiles.Registers(MachineTiles.AmxRows) : null;
+            // Zeros would take less power, and be multiplied faster than numbers are.
+            AlignedBuffer factors = RandomEncoder.Rows(16, 64);
+            var kernel = new MachineLoop((delegate* unmanaged<nint, byte*, float*, void>)loop, registers, factors.Pointer);
+            double best = Timing.Best(() => Workers.Run(kernel, parts, threads), budget);
+            GC.KeepAlive(factors);
+            return PeakLoop.Operations(arithmetic) * parts / best / 1e9;
         }
         int width = Math.Max(1, (int)SimdSupport.Vectors / 32);
         var sums = new AlignedBuffer(parts);
@@ -89,11 +94,13 @@ internal static unsafe class MachinePeak
         }
     }
 
-    private readonly struct MachineLoop(delegate* unmanaged<nint, void> code) : IKernel
+    private readonly struct MachineLoop(delegate* unmanaged<nint, byte*, float*, void> code, byte* registers, float* factors) : IKernel
     {
-        private readonly delegate* unmanaged<nint, void> _code = code;
+        private readonly delegate* unmanaged<nint, byte*, float*, void> _code = code;
+        private readonly byte* _registers = registers;
+        private readonly float* _factors = factors;
 
-        public void Run<V>(int part, int worker) where V : struct, ISimd<V> => _code(PeakLoop.Steps);
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V> => _code(PeakLoop.Steps, _registers, _factors);
     }
 
     private readonly struct Reads(float* buffer, float* sums) : IKernel

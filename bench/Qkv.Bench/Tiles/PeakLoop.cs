@@ -1,20 +1,37 @@
 using Iced.Intel;
+using Qkv.Kernels.MachineCode;
 using static Iced.Intel.AssemblerRegisters;
 
 namespace Qkv.Bench.Tiles;
 
-/// <summary>A loop of nothing but one instruction, as a function of the number of steps.</summary>
+/// <summary>A loop of nothing but one instruction, as a function of the number of steps, and for AMX of what configures its registers and of 4 KB to multiply.</summary>
 internal static class PeakLoop
 {
-    /// <summary>Independent instructions a step: more than the twelve that two pipes of latency six keep in flight.</summary>
-    public const int Accumulators = 16;
+    /// <summary>Independent instructions a step: more than the twelve that two pipes of latency six keep in flight. AMX has four registers of sums, and its one takes 16 cycles of 52.</summary>
+    public static readonly int Accumulators = MachineTiles.HasAmx ? 4 : 16;
 
     /// <summary>About 0.2 ms: now and then, nobody disturbs it.</summary>
-    public const int Steps = 100_000;
+    public static readonly int Steps = MachineTiles.HasAmx ? 10_000 : 100_000;
+
+    /// <summary>What the loop multiplies and adds, counted as two each.</summary>
+    public static double Operations(Arithmetic arithmetic)
+    {
+        int factors = arithmetic == Arithmetic.BFloat16 ? 2 : 4, sums = MachineTiles.HasAmx ? TileRegisters.Rows * TileRegisters.Rows * TileRegisters.Rows : 16;
+        return 2.0 * factors * sums * Accumulators * Steps;
+    }
 
     public static byte[] Assemble(Arithmetic arithmetic)
     {
         var code = new Assembler(64);
+        if (MachineTiles.HasAmx) Amx(code, arithmetic);
+        else Vectors(code, arithmetic);
+        using var bytes = new MemoryStream();
+        code.Assemble(new StreamCodeWriter(bytes), 0);
+        return bytes.ToArray();
+    }
+
+    private static void Vectors(Assembler code, Arithmetic arithmetic)
+    {
         AssemblerRegister64 steps = OperatingSystem.IsWindows() ? rcx : rdi;
         Label step = code.CreateLabel();
         // All of these registers a caller gives away, here as on Windows.
@@ -31,8 +48,26 @@ internal static class PeakLoop
         code.jnz(step);
         code.vzeroupper();
         code.ret();
-        using var bytes = new MemoryStream();
-        code.Assemble(new StreamCodeWriter(bytes), 0);
-        return bytes.ToArray();
+    }
+
+    private static void Amx(Assembler code, Arithmetic arithmetic)
+    {
+        Label step = code.CreateLabel();
+        code.ldtilecfg(__[rsi]);
+        code.mov(eax, 64);
+        AssemblerRegisterTMM[] sums = [tmm0, tmm1, tmm2, tmm3], factors = [tmm4, tmm5, tmm6, tmm7];
+        foreach (AssemblerRegisterTMM sum in sums) code.tilezero(sum);
+        for (int i = 0; i < factors.Length; i++) code.tileloadd(factors[i], __[rdx + rax + i * 1024]);
+        code.Label(ref step);
+        for (int i = 0; i < sums.Length; i++)
+        {
+            AssemblerRegisterTMM a = factors[i / 2], b = factors[2 + i % 2];
+            if (arithmetic == Arithmetic.BFloat16) code.tdpbf16ps(sums[i], a, b);
+            else code.tdpbusd(sums[i], a, b);
+        }
+        code.dec(rdi);
+        code.jnz(step);
+        code.tilerelease();
+        code.ret();
     }
 }

@@ -7,7 +7,8 @@ namespace Qkv.Kernels;
 /// The linear map of every layer, with what follows it done while the results are still in the first cache:
 /// <code>Y (T, N) = activation(X (T, K) · Wᵀ + b) [+ R (T, N)]</code>
 /// K is summed in blocks of 256 whatever the shape: each block in order, the blocks in order. A block of W stays in the first
-/// cache while the rows pass by, and the rounding error grows with K/256 + 256 terms, not with K.
+/// cache while the rows pass by, and the rounding error grows with K/256 + 256 terms, not with K. (Of bfloat16 512 are a block; AMX, which sums 32 products before it adds them,
+/// takes all of K.)
 /// </summary>
 internal readonly unsafe struct MatMul : IKernel
 {
@@ -51,8 +52,8 @@ internal readonly unsafe struct MatMul : IKernel
         _x = x;
         _xStride = xStride;
         _rounded = rounded;
-        // As many bytes of W.
-        _innerBlock = rounded == null ? InnerBlock : 2 * InnerBlock;
+        // As many bytes of W. AMX reads rows of X as fast from the second cache, and does not go through its sums again.
+        _innerBlock = rounded == null ? InnerBlock : MachineTiles.HasAmx ? w.View(0).Padded : 2 * InnerBlock;
         _rows = rows;
         _w = w.View(firstMap);
         _panelCount = maps * w.PanelsPerMap;

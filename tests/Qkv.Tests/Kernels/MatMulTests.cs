@@ -171,8 +171,8 @@ public unsafe class MatMulTests
         }
 
         /// <summary>
-        /// The sums of 512 inputs after the other; the first starts from the bias, and the residual is added to it. By AMX the sum goes on from the residual, if there is one,
-        /// and the bias is added after the first 512.
+        /// The sums of 512 inputs after the other; the first starts from the bias, and the residual is added to it. By AMX the sum of all starts from the residual, and the bias
+        /// comes last; where there is no residual, it starts from the bias.
         /// </summary>
         public float[] InTiles()
         {
@@ -195,8 +195,8 @@ public unsafe class MatMulTests
                             x.AsSpan(row * (Inner + Gap) + k, count).CopyTo(own);
                             w.AsSpan(column * Inner + k, count).CopyTo(met);
                             result = TileTwin.AmxBFloat16(result, own, met);
-                            if (Residual && (k + own.Length == 512 || (k + own.Length >= Inner && Inner <= 512))) result += bias;
                         }
+                        if (Residual) result += bias;
                     }
                     for (int k = 0; k < Inner && !MachineTiles.HasAmx; k += 512)
                     {
