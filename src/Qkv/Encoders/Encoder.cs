@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 using Qkv.Parameters;
 using Qkv.Text;
 
@@ -38,11 +39,13 @@ internal sealed unsafe class Encoder
     private readonly TokenEmbedding _embedding;
     private readonly EncoderLayer[] _layers;
     private readonly ActivationPool _together, _alone;
+    private readonly bool _inTiles; // whether any product is bfloat16 or int8
 
     public Encoder(EncoderConfig config, TokenEmbedding embedding, EncoderLayer[] layers, int threads)
     {
         // More threads than there are would only be given memory.
         (Config, _embedding, _layers, Threads) = (config, embedding, layers, Math.Min(threads, Workers.Limit));
+        _inTiles = layers.Any(layer => layer.LinearMaps.Any(map => map.Matrix.Precision != Precision.Float32));
         _together = new ActivationPool(config, Threads);
         _alone = Threads == 1 ? _together : new ActivationPool(config, 1);
     }
@@ -96,6 +99,15 @@ internal sealed unsafe class Encoder
     /// <summary>The whole path: ids (T) → embeddings (T, C) → layers → hidden states (T, C), which are returned.</summary>
     public float* Forward(in TokenSlice tokens, Activations a, CancellationToken cancellation = default)
     {
+        if (!_inTiles || !OwnThreads.Wanted) return Pass(tokens, a, cancellation);
+        // All layers by another thread, which so is asked for once.
+        var whole = new WholePass(this, tokens, a, cancellation);
+        OwnThreads.Run(&WholePass.Run, Unsafe.AsPointer(ref whole));
+        return whole.Hidden;
+    }
+
+    private float* Pass(in TokenSlice tokens, Activations a, CancellationToken cancellation)
+    {
         _embedding.Forward(tokens, a.EmbeddingSum, a.Embeddings, a.Threads, a.Changes is { WithoutPositions: true });
         a.EmbeddingsDropout.Apply(a.Embeddings, tokens.Tokens, Config.HiddenSize, a.Threads);
         float* hidden = a.Embeddings;
@@ -107,6 +119,22 @@ internal sealed unsafe class Encoder
             hidden = a.Layers[i].Output;
         }
         return hidden;
+    }
+
+    /// <summary>A pass that another thread makes while the caller, on whose stack this stays, waits for it.</summary>
+    private ref struct WholePass(Encoder encoder, TokenSlice tokens, Activations activations, CancellationToken cancellation)
+    {
+        public float* Hidden;
+
+        private readonly TokenSlice _tokens = tokens;
+
+        public static void Run(void* whole)
+        {
+            ref WholePass pass = ref Unsafe.AsRef<WholePass>(whole);
+            pass.Hidden = pass.Make();
+        }
+
+        private readonly float* Make() => encoder.Pass(_tokens, activations, cancellation);
     }
 
     /// <summary>The same lines upward: the gradient of the hidden states, in g.Output (T, C), becomes that of every parameter that learns, added up.</summary>

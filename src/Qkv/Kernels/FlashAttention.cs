@@ -88,7 +88,9 @@ public static unsafe partial class FlashAttention
         if (longest == 0) return;
         int heads = shape.Sequences * shape.Heads, wanted = (PartsPerThread * Math.Min(threads, Workers.Limit) + heads - 1) / heads;
         int blocks = Math.Max((longest + QueryBlock - 1) / QueryBlock, Math.Min(wanted, (longest + Rows - 1) / Rows)), block = (longest + blocks - 1) / blocks;
-        Workers.Run(new Blocks(shape, context, contextStride, scratch, blocks, block, logSums, heads * blocks, threads), heads * blocks, threads);
+        var kernel = new Blocks(shape, context, contextStride, scratch, blocks, block, logSums, heads * blocks, threads);
+        if (shape.BFloat16) Workers.RunInTiles(kernel, heads * blocks, threads);
+        else Workers.Run(kernel, heads * blocks, threads);
     }
 
     private readonly struct Blocks(AttentionShape shape, float* context, nint contextStride, float* scratch, int blocks, int block, float* logSums, int parts, int threads) : IKernel

@@ -109,7 +109,8 @@ internal readonly unsafe struct MatMul : IKernel
     private static void Run(in MatMul kernel, PackedMatrix w, int threads)
     {
         int parts = kernel._rowBlocks * ((kernel._panelCount + kernel._panelsPerPart - 1) / kernel._panelsPerPart);
-        Workers.Run(kernel, parts, threads);
+        if (kernel._rounded == null) Workers.Run(kernel, parts, threads);
+        else Workers.RunInTiles(kernel, parts, threads);
         GC.KeepAlive(w);
     }
 

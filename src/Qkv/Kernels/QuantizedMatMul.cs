@@ -72,7 +72,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         byte* q = (byte*)(zeros + rows);
         new QuantizedRows(x, xStride, rows, w.Inner, q, stride, scales, zeros, threads).Run();
         var kernel = new QuantizedMatMul(q, scales, zeros, rows, w.View(firstMap), maps * w.PanelsPerMap, y, yStride, activation, residual, residualStride, threads);
-        Workers.Run(kernel, kernel._rowBlocks * ((kernel._panelCount + kernel._panelsPerPart - 1) / kernel._panelsPerPart), threads);
+        Workers.RunInTiles(kernel, kernel._rowBlocks * ((kernel._panelCount + kernel._panelsPerPart - 1) / kernel._panelsPerPart), threads);
         GC.KeepAlive(w);
     }
 

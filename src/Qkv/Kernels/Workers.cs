@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Kernels;
 
@@ -73,6 +74,29 @@ internal static unsafe class Workers
         Volatile.Write(ref _busy, 0);
     }
 
+    /// <summary>The same for a kernel that may use the tile registers of AMX: by a thread that may.</summary>
+    public static void RunInTiles<TKernel>(TKernel kernel, int parts, int threads) where TKernel : unmanaged, IKernel
+    {
+        if (OwnThreads.Wanted)
+        {
+            var job = new Job<TKernel> { Kernel = kernel, Parts = parts, Threads = threads };
+            OwnThreads.Run(&RunJob<TKernel>, &job);
+        }
+        else
+        {
+            Run(kernel, parts, threads);
+        }
+    }
+
+    private static void RunJob<TKernel>(void* job) where TKernel : unmanaged, IKernel => Run(((Job<TKernel>*)job)->Kernel, ((Job<TKernel>*)job)->Parts, ((Job<TKernel>*)job)->Threads);
+
+    private struct Job<TKernel> where TKernel : unmanaged, IKernel
+    {
+        public TKernel Kernel;
+        public int Parts;
+        public int Threads;
+    }
+
     private static void Part<TKernel, V>(void* kernel, int part, int worker) where TKernel : unmanaged, IKernel where V : struct, ISimd<V> =>
         ((TKernel*)kernel)->Run<V>(part, worker);
 
@@ -111,6 +135,7 @@ internal static unsafe class Workers
 
         private void Loop()
         {
+            OwnThreads.Join();
             while (true)
             {
                 long until = Stopwatch.GetTimestamp() + SpinTicks;

@@ -3,6 +3,7 @@ using System.Runtime.Intrinsics.X86;
 using CsCheck;
 using Qkv.Kernels;
 using Qkv.Kernels.MachineCode;
+using Qkv.Tests.Kernels.MachineCode;
 using Qkv.Tests.Reference;
 
 namespace Qkv.Tests.Kernels;
@@ -34,6 +35,10 @@ public unsafe class QuantizedMatMulTests
     {
         (bool runs, Tile tile) = s_tiles[name];
         Assert.SkipUnless(runs, "This processor has no such instruction.");
+        ThreadOfItsOwn.Run(() => AddsExactly(name, tile));
+    }
+
+    private static void AddsExactly(string name, Tile tile) =>
         Gen.Select(Gen.Int[1, 26], Gen.Int[0, 70], Gen.Bool, Gen.Bool, Gen.Int).Repeatable().Sample((rows, steps, extreme, add, seed) =>
         {
             const int gap = 5, width = MatMulTile.PanelWidth;
@@ -57,7 +62,6 @@ public unsafe class QuantizedMatMulTests
             fixed (int* result = c) tile(first, aStride, second, result, cStride, rows, steps, add, second);
             Assert.Equal(expected, c);
         }, iter: Effort.Iterations(200), threads: 1);
-    }
 
     [Fact]
     public void Rows_are_rounded_as_defined() => Gen.Select(Gen.Int[1, 140], Gen.Int, Gen.Double[-30, 30], Gen.Int[-1, 1]).Repeatable().Sample((inner, seed, exponent, sign) =>
