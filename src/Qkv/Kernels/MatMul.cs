@@ -52,10 +52,10 @@ internal readonly unsafe struct MatMul : IKernel
         _x = x;
         _xStride = xStride;
         _rounded = rounded;
-        // As many bytes of W. AMX reads rows of X as fast from the second cache, and does not go through its sums again.
-        _innerBlock = rounded == null ? InnerBlock : MachineTiles.HasAmx ? w.View(0).Padded : 2 * InnerBlock;
         _rows = rows;
         _w = w.View(firstMap);
+        // As many bytes of W. AMX reads rows of X as fast from the second cache, and does not go through its sums again.
+        _innerBlock = rounded == null ? InnerBlock : MachineTiles.HasAmx ? _w.Padded : 2 * InnerBlock;
         _panelCount = maps * w.PanelsPerMap;
         _y = y;
         _yStride = yStride;

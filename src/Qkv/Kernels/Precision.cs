@@ -8,7 +8,8 @@ public enum Precision
 
     /// <summary>
     /// As the upper half of a float32, rounded to nearest: half the memory, which is what short texts wait for. Where the processor multiplies bfloat16
-    /// (<see cref="SimdLevel.Avx512Bf16"/>), activations are rounded as well, in attention too, for twice the speed; elsewhere parameters are widened in registers.
+    /// (<see cref="SimdLevel.Avx512Bf16"/>, <see cref="SimdLevel.Amx"/>), activations are rounded as well, in attention too, for twice the speed and more; elsewhere parameters are
+    /// widened in registers.
     /// </summary>
     BFloat16,
 

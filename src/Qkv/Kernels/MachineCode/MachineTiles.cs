@@ -4,7 +4,7 @@ namespace Qkv.Kernels.MachineCode;
 /// The register tiles in machine code, loaded once: bfloat16 (<c>vdpbf16ps</c>) and int8 (<c>vpdpbusd</c>), whose instructions .NET does not expose, and float32, which
 /// the compiler of .NET copies around between its multiply-adds; for every number of rows from 1 to <see cref="Rows"/>. A call is a plain jump: the thread cannot stop
 /// for the garbage collector meanwhile, so a call should stay under 20 µs. Where the processor has AMX, bfloat16 and int8 are multiplied by its tile registers instead
-/// (<c>tdpbf16ps</c>, <c>tdpbusd</c>), ten times as fast, from the same panels.
+/// (<c>tdpbf16ps</c>, <c>tdpbusd</c>), from the same panels and several times as fast, by threads that run nothing else (<see cref="OwnThreads"/>).
 /// </summary>
 internal static unsafe class MachineTiles
 {
