@@ -69,9 +69,22 @@ internal static unsafe class Workers
         Interlocked.And(ref _state, ~Open);
         // Most parts are short, and looking again costs less than giving way; but a helper may be at one of a tenth of a second.
         for (int i = 0; i < LooksBeforeYield && Volatile.Read(ref _state) != 0; i++) Thread.SpinWait(1);
+        bool interrupted = false;
         var spin = new SpinWait();
-        while (Volatile.Read(ref _state) != 0) spin.SpinOnce(SpinsBeforeSleep);
+        while (Volatile.Read(ref _state) != 0)
+        {
+            try
+            {
+                spin.SpinOnce(SpinsBeforeSleep);
+            }
+            catch (ThreadInterruptedException)
+            {
+                // The kernel is on this stack: whoever interrupts has to wait as well.
+                interrupted = true;
+            }
+        }
         Volatile.Write(ref _busy, 0);
+        if (interrupted) Thread.CurrentThread.Interrupt();
     }
 
     /// <summary>The same for a kernel that may use the tile registers of AMX: by a thread that may.</summary>

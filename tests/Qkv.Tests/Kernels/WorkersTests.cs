@@ -25,6 +25,38 @@ public unsafe class WorkersTests
     [Fact]
     public void A_job_without_parts_ends_at_once() => Workers.Run(new Count(null, 0), 0, Workers.Limit);
 
+    [Fact]
+    public void Who_is_interrupted_while_others_work_waits_until_they_are_done()
+    {
+        Assert.SkipUnless(Workers.Limit > 1, "There is nobody to wait for.");
+        bool interrupted = false;
+        int done = 0;
+        using var started = new ManualResetEventSlim();
+        var thread = new Thread(() =>
+        {
+            int* counts = stackalloc int[2];
+            counts[0] = counts[1] = 0;
+            started.Set();
+            while (counts[1] == 0) Workers.Run(new Slow(counts), 2, 2); // until a helper had a part
+            done = counts[1];
+            try
+            {
+                Thread.Sleep(1);
+            }
+            catch (ThreadInterruptedException)
+            {
+                interrupted = true;
+            }
+        });
+        thread.Start();
+        started.Wait(TestContext.Current.CancellationToken);
+        Thread.Sleep(100);
+        thread.Interrupt();
+        thread.Join();
+        Assert.True(done is 2 or 4); // each part it had is finished
+        Assert.True(interrupted);
+    }
+
     private static string? RunJobs(Random random, int jobs)
     {
         int* counts = stackalloc int[64];
@@ -45,5 +77,19 @@ public unsafe class WorkersTests
         private readonly int* _counts = counts;
 
         public void Run<V>(int part, int worker) where V : struct, ISimd<V> => Interlocked.Add(ref _counts[part], worker < threads ? 1 : 2);
+    }
+
+    /// <summary>A helper takes its time: 1 when it begins, 2 when it is done. The caller waits until one has begun, for a while.</summary>
+    private readonly struct Slow(int* counts) : IKernel
+    {
+        private readonly int* _counts = counts;
+
+        public void Run<V>(int part, int worker) where V : struct, ISimd<V>
+        {
+            if (worker > 0) Interlocked.Increment(ref _counts[1]);
+            long end = Environment.TickCount64 + 300;
+            while (Environment.TickCount64 < end && (worker > 0 || Volatile.Read(ref _counts[1]) == 0)) Thread.SpinWait(10);
+            if (worker > 0) Interlocked.Increment(ref _counts[1]);
+        }
     }
 }

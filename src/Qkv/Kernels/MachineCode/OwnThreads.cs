@@ -33,8 +33,25 @@ internal static unsafe class OwnThreads
             if (thread != null) s_idle = thread.Next;
         }
         thread ??= new OwnThread();
-        ExceptionDispatchInfo? failure = thread.Run(body, state);
-        lock (s_lock) (thread.Next, s_idle) = (s_idle, thread);
+        thread.Start(body, state);
+        // State may be on this thread's stack: whoever interrupts it has to wait until nobody reads that.
+        bool waited = false, returned = false, interrupted = false;
+        ExceptionDispatchInfo? failure = null;
+        while (!returned)
+        {
+            try
+            {
+                if (!waited) failure = thread.Wait();
+                waited = true;
+                lock (s_lock) (thread.Next, s_idle) = (s_idle, thread);
+                returned = true;
+            }
+            catch (ThreadInterruptedException)
+            {
+                interrupted = true;
+            }
+        }
+        if (interrupted) Thread.CurrentThread.Interrupt();
         failure?.Throw();
     }
 
@@ -67,12 +84,17 @@ internal static unsafe class OwnThreads
         /// <summary>The one that waits behind this one.</summary>
         public OwnThread? Next { get; set; }
 
-        public ExceptionDispatchInfo? Run(delegate*<void*, void> body, void* state)
+        public void Start(delegate*<void*, void> body, void* state)
         {
             _body = body;
             _state = state;
             _failure = null;
             _work.Release();
+        }
+
+        /// <summary>Returns what went wrong once it is done.</summary>
+        public ExceptionDispatchInfo? Wait()
+        {
             _done.Wait();
             return _failure;
         }

@@ -41,6 +41,40 @@ public unsafe class OwnThreadsTests
     }
 
     [Fact]
+    public void Who_is_interrupted_while_waiting_waits_until_it_is_done()
+    {
+        bool interrupted = false, wasDone = false;
+        using var started = new ManualResetEventSlim();
+        var thread = new Thread(() =>
+        {
+            int done = 0;
+            started.Set();
+            OwnThreads.Run(&Slow, &done);
+            wasDone = done == 1;
+            try
+            {
+                Thread.Sleep(1);
+            }
+            catch (ThreadInterruptedException)
+            {
+                interrupted = true;
+            }
+        });
+        thread.Start();
+        started.Wait(TestContext.Current.CancellationToken);
+        Thread.Sleep(20);
+        thread.Interrupt();
+        thread.Join();
+        Assert.True(wasDone && interrupted);
+
+        static void Slow(void* state)
+        {
+            Thread.Sleep(200);
+            *(int*)state = 1;
+        }
+    }
+
+    [Fact]
     public void Many_callers_have_a_thread_each_and_none_is_lost()
     {
         const int callers = 16, calls = 200;
