@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Qkv.Kernels;
 
@@ -42,10 +44,14 @@ internal static class Functions
         return V.WhereLess(x, V.Create(ExpLowest), V.Create(0f), V.Scale(p, n));
     }
 
-    /// <summary>2ˣ within 2 units in the last place for x from -126 to 127; less than 2⁻¹²⁶ below, and 0 below -127; NaN for NaN.</summary>
+    /// <summary>
+    /// 2ˣ within 2 units in the last place for x from -126 to 127; less than 2⁻¹²⁶ below, and 0 below -127; NaN for NaN. For whole vectors: 512 bits have a formula of
+    /// their own, whose last bit may be another.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Exp2<V>(V x) where V : struct, ISimd<V>
     {
+        if (typeof(V) == typeof(Simd512) && Avx512F.IsSupported) return Unsafe.BitCast<Simd512, V>(new(Exp2(Unsafe.BitCast<V, Simd512>(x).Vector)));
         // At -127 exactly 2ʳ is 1, and its exponent, 127, becomes 0: that is zero. Max gives its second operand where one is NaN.
         x = V.Max(V.Create(-127f), x);
         // x = n + r, |r| ≤ 1/2, exactly: 2ˣ = 2ⁿ·2ʳ
@@ -58,6 +64,25 @@ internal static class Functions
         p = V.Fma(p, r, V.Create(0.693147242f));
         p = V.Fma(p, r, V.Create(1f));
         return V.Scale(p, n);
+    }
+
+    /// <summary>The same by a table of sixteen roots, which one instruction reads: half the multiply-adds of a longer polynomial.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Exp2(Vector512<float> x)
+    {
+        // Beside it a float32 counts in sixteenths, so what is added to it is rounded to sixteenths, and the lowest bits say which.
+        Vector512<float> sixteenths = Vector512.Create(786432f);
+        x = Vector512.MaxNative(Vector512.Create(-127f), x);
+        // x = n + j/16 + r, |r| ≤ 1/32, exactly: 2ˣ = 2ⁿ·2^(j/16)·2ʳ
+        Vector512<float> rounded = x + sixteenths, r = x - (rounded - sixteenths);
+        // The bits of 2^(j/16), less j·2¹⁹: shifted to where n meets the exponent, rounded brings that j along.
+        Vector512<int> roots = Vector512.Create(
+            0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
+            0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c, 0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d);
+        Vector512<float> root = (Avx512F.PermuteVar16x32(roots, rounded.AsInt32()) + Vector512.ShiftLeft(rounded.AsInt32(), 19)).AsSingle();
+        Vector512<float> p = Vector512.MultiplyAddEstimate(Vector512.Create(0.0555050857f), r, Vector512.Create(0.240233555f));
+        p = Vector512.MultiplyAddEstimate(p, r, Vector512.Create(0.693147182f));
+        return Vector512.MultiplyAddEstimate(root, p * r, root);
     }
 
     /// <summary>The error function within 3.5e-7 (2.6e-7 with FMA; the fit alone is within 4.2e-8), exactly ±1 beyond ±4.1.</summary>

@@ -31,8 +31,8 @@ public unsafe class FunctionsTests(ITestOutputHelper output)
         float[] exp = Map<ExpMap>(edges), erf = Map<ErfMap>(edges), tanh = Map<TanhMap>(edges), sigmoid = Map<SigmoidMap>(edges);
         Assert.Equal([1f, 1f, 0f, 0f, 0f, exp[5], exp[5], exp[5], float.NaN, 1f], exp);
         Assert.InRange(exp[5], 1.6e38f, 1.7e38f);
-        Assert.Equal([1f, 1f, 8f, 0.5f, 1.17549435e-38f, 0f, 0f, 0f, float.NaN, 1f], Map<Exp2Map>([0f, -0f, 3f, -1f, -126f, -127f, -1000f, float.NegativeInfinity, float.NaN, 1e-40f]));
-        Assert.All(Map<Exp2Map>([.. Enumerable.Range(0, 1000).Select(i => -126f - i / 999f)]), y => Assert.InRange(y, 0f, 1.17549435e-38f));
+        Assert.Equal([1f, 1f, 8f, 0.5f, 1.17549435e-38f, 0f, 0f, 0f, float.NaN, 1f], WholeMap<Exp2Map>([0f, -0f, 3f, -1f, -126f, -127f, -1000f, float.NegativeInfinity, float.NaN, 1e-40f]));
+        Assert.All(WholeMap<Exp2Map>([.. Enumerable.Range(0, 1000).Select(i => -126f - i / 999f)]), y => Assert.InRange(y, 0f, 1.17549435e-38f));
         Assert.Equal([0f, -0f, -1f, -1f, -1f, 1f, 1f, 1f, float.NaN], erf[..^1]);
         Assert.Equal([0f, -0f, -1f, -1f, -1f, 1f, 1f, 1f, float.NaN], tanh[..^1]);
         Assert.Equal([0.5f, 0.5f], sigmoid[..2]);
@@ -44,7 +44,7 @@ public unsafe class FunctionsTests(ITestOutputHelper output)
     public void Every_lane_and_tail_gives_the_same_bits()
     {
         float[] x = RandomNumbers.Normal(new Random(1), 40, 3);
-        foreach (Func<float[], float[]> map in (Func<float[], float[]>[])[Map<ExpMap>, Map<Exp2Map>, Map<ErfMap>, Map<TanhMap>, Map<SigmoidMap>])
+        foreach (Func<float[], float[]> map in (Func<float[], float[]>[])[Map<ExpMap>, WholeMap<Exp2Map>, Map<ErfMap>, Map<TanhMap>, Map<SigmoidMap>])
         {
             float[] alone = [.. x.Select(value => map([value])[0])];
             for (int length = 0; length <= x.Length; length++) Bits.Equal(alone.AsSpan(0, length), map(x[..length]));
@@ -61,7 +61,7 @@ public unsafe class FunctionsTests(ITestOutputHelper output)
 
     private void AssertWorst<TMap>(double bound, IEnumerable<float> inputs, Func<double, double> function, Func<float, double, double> unit) where TMap : unmanaged, IMap
     {
-        float[] x = [.. inputs], y = Map<TMap>(x);
+        float[] x = [.. inputs], y = WholeMap<TMap>(x);
         double worst = 0;
         int at = 0;
         for (int i = 0; i < x.Length; i++)
@@ -72,6 +72,9 @@ public unsafe class FunctionsTests(ITestOutputHelper output)
         output.WriteLine($"{typeof(TMap).Name}: {worst:G4} at {x[at]:G9}, of {x.Length:N0} inputs");
         Assert.True(worst <= bound, $"The error is {worst:G4} at {x[at]:G9}, and {bound:G4} is stated.");
     }
+
+    /// <summary>Without a tail, which <see cref="Functions.Exp2{V}"/> has nowhere.</summary>
+    private static float[] WholeMap<TMap>(float[] x) where TMap : unmanaged, IMap => Map<TMap>([.. x, .. new float[-x.Length & 15]])[..x.Length];
 
     private static float[] Map<TMap>(float[] x) where TMap : unmanaged, IMap
     {
