@@ -10,11 +10,7 @@ public static unsafe partial class FlashAttention
     private const int WeightStride = KeyTile + 32;
 
     /// <summary>Pairs of so many numbers in a row, as many as a tile wants.</summary>
-    private static int PairsOf(int count)
-    {
-        int atOnce = MachineTiles.StepsAtOnce;
-        return ((count + 1) / 2 + atOnce - 1) / atOnce * atOnce;
-    }
+    private static int PairsOf(int count) => MachineTiles.WholeSteps((count + 1) / 2);
 
     private static int BFloat16ScratchSize(int headSize)
     {

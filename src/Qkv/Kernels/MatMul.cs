@@ -122,11 +122,10 @@ internal readonly unsafe struct MatMul : IKernel
         float* sums = stackalloc float[MaxPanelsPerPart * MostRows * Width];
         float* scratch = stackalloc float[_w.NeedsScratch ? InnerBlock * Width : 0];
         bool linear = _activation == Activation.Linear;
-        int inner = _rounded == null ? _w.Inner : _w.Padded;
-        for (int k = 0; k < inner; k += _innerBlock)
+        for (int k = 0; k < _w.Padded; k += _innerBlock)
         {
-            int depth = Math.Min(_innerBlock, inner - k);
-            bool last = k + depth == inner;
+            int depth = Math.Min(_innerBlock, _w.Padded - k);
+            bool last = k + depth == _w.Padded;
             for (int panel = firstPanel; panel < endPanel; panel++)
             {
                 (nint first, int width) = _w.ColumnsOf(panel);

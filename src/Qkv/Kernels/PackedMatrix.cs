@@ -196,11 +196,7 @@ internal sealed unsafe class PackedMatrix
     internal static int RowBytes(Precision precision) => MatMulTile.PanelWidth * (precision == Precision.BFloat16 ? BFloat16Panel.Size : Float32Panel.Size);
 
     /// <summary>The inputs that a panel has room for: machine tiles take two at a time, AMX 32.</summary>
-    private static int Padded(int inner, Precision precision)
-    {
-        int atOnce = precision == Precision.BFloat16 && MachineTiles.HasBFloat16 ? 2 * MachineTiles.StepsAtOnce : 1;
-        return (inner + atOnce - 1) / atOnce * atOnce;
-    }
+    private static int Padded(int inner, Precision precision) => precision == Precision.BFloat16 && MachineTiles.HasBFloat16 ? 2 * MachineTiles.WholeSteps((inner + 1) / 2) : inner;
 
     private byte* Panel(int panel) => (byte*)_panels!.Pointer + (nint)panel * Padded(Inner, Precision) * RowBytes(Precision);
 }

@@ -35,11 +35,7 @@ internal sealed unsafe class QuantizedPanels
     public long Size => ((long)_panels.Length + _scales.Length + _sums.Length) * sizeof(float);
 
     /// <summary>K in whole groups, and in as many as a tile takes at once.</summary>
-    public static int Stride(int inner)
-    {
-        int atOnce = QuantizedTile.Group * MachineTiles.StepsAtOnce;
-        return (inner + atOnce - 1) / atOnce * atOnce;
-    }
+    public static int Stride(int inner) => QuantizedTile.Group * MachineTiles.WholeSteps((inner + QuantizedTile.Group - 1) / QuantizedTile.Group);
 
     public QuantizedView View(int panel) => new()
     {

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
 using Qkv.Kernels;
+using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Tests.Kernels;
 
@@ -89,7 +90,7 @@ public class SimdSupportTests
     public void The_level_in_effect_is_what_the_environment_asks_for()
     {
         SimdLevel wanted = SimdSupport.Choose(Environment.GetEnvironmentVariable(SimdSupport.Variable), SimdLevel.Amx, OperatingSystem.IsLinux());
-        Assert.Equal((SimdLevel)Math.Min((int)wanted, (int)SimdSupport.Processor), SimdSupport.Level);
+        Assert.Equal(SimdSupport.Permitted((SimdLevel)Math.Min((int)wanted, (int)SimdSupport.Processor), TileRegisters.Ask), SimdSupport.Level);
         Assert.Equal((SimdLevel)Math.Min((int)SimdSupport.Level, (int)SimdLevel.Vector512), SimdSupport.Vectors);
         if (Environment.GetEnvironmentVariable("DOTNET_EnableHWIntrinsic") == "0") Assert.Equal(SimdLevel.Scalar, SimdSupport.Level);
         if (Environment.GetEnvironmentVariable("DOTNET_EnableAVX2") == "0") Assert.True(SimdSupport.Level <= SimdLevel.Vector128);

@@ -39,7 +39,7 @@ internal static unsafe class MachineTiles
     /// <summary>Whether bfloat16 and int8 are multiplied by AMX.</summary>
     public static readonly bool HasAmx = s_code != null && SimdSupport.Level >= SimdLevel.Amx;
 
-    /// <summary>What the steps of a bfloat16 or int8 product must be a multiple of.</summary>
+    /// <summary>What the steps of a bfloat16 or int8 product must be a multiple of; <see cref="WholeSteps"/> of them are.</summary>
     public static readonly int StepsAtOnce = HasAmx ? AmxSteps : 1;
 
     private static readonly byte* s_registers = HasAmx ? TileRegisters.Configure(AmxRows) : null;
@@ -60,13 +60,16 @@ internal static unsafe class MachineTiles
         At(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8, rows);
 
     /// <summary>
-    /// The same for up to <see cref="AmxRows"/> rows by AMX, which sums in another order: from what is added if anything is, else from the start, by the sums of 32 odd and even
+    /// What <see cref="BFloat16"/> computes, for up to <see cref="AmxRows"/> rows by AMX, which sums in another order: from what is added if anything is, else from the start, by the sums of 32 odd and even
     /// products; where there are both, the start comes last. <see cref="TileCall.Steps"/> is a multiple of <see cref="AmxSteps"/>.
     /// </summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> AmxBFloat16(int rows) => Amx(TileCode.AmxBFloat16, rows);
 
-    /// <summary>The same for int8, with the same sums as <see cref="Int8"/>.</summary>
+    /// <summary>What <see cref="Int8"/> computes, by AMX: the same bits.</summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> AmxInt8(int rows) => Amx(TileCode.AmxInt8, rows);
+
+    /// <summary>So many steps of a bfloat16 or int8 product, filled up to as many as a tile takes.</summary>
+    public static int WholeSteps(int steps) => (steps + StepsAtOnce - 1) / StepsAtOnce * StepsAtOnce;
 
     /// <summary>How the registers must be configured for a tile of so many rows: <see cref="TileCall.Registers"/>.</summary>
     public static byte* Registers(int rows) => s_registers + 4 * TileRegisters.Rows * (rows - 1);
