@@ -86,7 +86,8 @@ internal static unsafe class LimitBenchmark
     private static Case Tile(Arithmetic arithmetic, int inner)
     {
         // Long beside the clock.
-        const int calls = 1000, columns = 32;
+        const int calls = 1000;
+        int columns = MatMulTile.PanelWidth;
         bool amx = MachineTiles.HasAmx && arithmetic != Arithmetic.Float32;
         int rows = amx ? MachineTiles.AmxRows : MachineTiles.Rows;
         return new Case($"tile/{arithmetic}/{rows}x{inner}", 2.0 * calls * rows * columns * inner, () =>
@@ -97,8 +98,10 @@ internal static unsafe class LimitBenchmark
                 Arithmetic.BFloat16 => amx ? MachineTiles.AmxBFloat16(rows) : MachineTiles.BFloat16(rows),
                 _ => amx ? MachineTiles.AmxInt8(rows) : MachineTiles.Int8(rows),
             };
-            int bytes = inner * (arithmetic switch { Arithmetic.Float32 => sizeof(float), Arithmetic.BFloat16 => sizeof(ushort), _ => sizeof(byte) });
-            AlignedBuffer a = RandomEncoder.Rows(rows, bytes / sizeof(float)), b = RandomEncoder.Rows(columns, bytes / sizeof(float)), c = new(rows * columns);
+            // Of a row of A, and of a column of B, which where int8 is widened is half as long.
+            int bytes = sizeof(float) * inner / (arithmetic switch { Arithmetic.Float32 => 1, Arithmetic.BFloat16 => 2, _ => QuantizedTile.Group });
+            int bBytes = arithmetic == Arithmetic.Int8 ? inner : bytes;
+            AlignedBuffer a = RandomEncoder.Rows(rows, bytes / sizeof(float)), b = RandomEncoder.Rows(columns, bBytes / sizeof(float)), c = new(rows * columns);
             return () =>
             {
                 for (int i = 0; i < calls; i++)
@@ -108,7 +111,7 @@ internal static unsafe class LimitBenchmark
                         A = (byte*)a.Pointer,
                         AStride = bytes,
                         B = (byte*)b.Pointer,
-                        BStride = columns * sizeof(float),
+                        BStride = columns * sizeof(float) * bBytes / bytes,
                         C = (byte*)c.Pointer,
                         CStride = columns * sizeof(float),
                         Steps = bytes / 4,

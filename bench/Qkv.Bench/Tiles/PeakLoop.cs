@@ -1,4 +1,5 @@
 using Iced.Intel;
+using Qkv.Kernels;
 using Qkv.Kernels.MachineCode;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -7,8 +8,11 @@ namespace Qkv.Bench.Tiles;
 /// <summary>A loop of nothing but one instruction, as a function of the number of steps, and for AMX of what configures its registers and of 4 KB to multiply.</summary>
 internal static class PeakLoop
 {
-    /// <summary>Independent instructions a step: more than the twelve that two pipes of latency six keep in flight. AMX has four registers of sums, and its one takes 16 cycles of 52.</summary>
-    public static readonly int Accumulators = MachineTiles.HasAmx ? 4 : 16;
+    /// <summary>
+    /// Independent instructions a step: more than the twelve that two pipes of latency six keep in flight. AMX has four registers of sums, and its one takes 16 cycles of 52; AVX2 as many as it
+    /// has beside two factors and a product.
+    /// </summary>
+    public static readonly int Accumulators = MachineTiles.HasAmx ? 4 : MachineTiles.Rows == MachineTiles.Avx2Rows ? 12 : 16;
 
     /// <summary>About 0.2 ms: now and then, nobody disturbs it.</summary>
     public static readonly int Steps = MachineTiles.HasAmx ? 10_000 : 100_000;
@@ -16,7 +20,7 @@ internal static class PeakLoop
     /// <summary>What the loop multiplies and adds, counted as two each.</summary>
     public static double Operations(Arithmetic arithmetic)
     {
-        int factors = arithmetic == Arithmetic.BFloat16 ? 2 : 4, sums = MachineTiles.HasAmx ? TileRegisters.Rows * TileRegisters.Rows * TileRegisters.Rows : 16;
+        int factors = arithmetic == Arithmetic.BFloat16 ? 2 : QuantizedTile.Group, sums = MachineTiles.HasAmx ? TileRegisters.Rows * TileRegisters.Rows * TileRegisters.Rows : MatMulTile.PanelWidth / 2;
         return 2.0 * factors * sums * Accumulators * Steps;
     }
 
@@ -24,6 +28,7 @@ internal static class PeakLoop
     {
         var code = new Assembler(64);
         if (MachineTiles.HasAmx) Amx(code, arithmetic);
+        else if (MachineTiles.Rows == MachineTiles.Avx2Rows) Pairs(code);
         else Vectors(code, arithmetic);
         using var bytes = new MemoryStream();
         code.Assemble(new StreamCodeWriter(bytes), 0);
@@ -43,6 +48,25 @@ internal static class PeakLoop
         {
             if (arithmetic == Arithmetic.BFloat16) code.vdpbf16ps(sum, a, b);
             else code.vpdpbusd(sum, a, b);
+        }
+        code.dec(steps);
+        code.jnz(step);
+        code.vzeroupper();
+        code.ret();
+    }
+
+    private static void Pairs(Assembler code)
+    {
+        AssemblerRegister64 steps = OperatingSystem.IsWindows() ? rcx : rdi;
+        Label step = code.CreateLabel();
+        AssemblerRegisterYMM[] sums = [.. Enumerable.Range(0, Accumulators).Select(Avx2Instructions.Ymm)];
+        AssemblerRegisterYMM a = ymm13, b = ymm14, product = ymm15;
+        foreach (AssemblerRegisterYMM zeroed in (AssemblerRegisterYMM[])[a, b, .. sums]) code.vpxor(zeroed, zeroed, zeroed);
+        code.Label(ref step);
+        foreach (AssemblerRegisterYMM sum in sums)
+        {
+            code.vpmaddwd(product, a, b);
+            code.vpaddd(sum, sum, product);
         }
         code.dec(steps);
         code.jnz(step);

@@ -119,14 +119,14 @@ internal sealed partial class TileAssembler
         _code.test(rax, rax);
         _code.je(done);
         _code.vmovdqu32(zmm0, __zmmword_ptr[rax]);
-        _code.vmovdqu32(zmm1, __zmmword_ptr[rax + VectorBytes]);
+        _code.vmovdqu32(zmm1, __zmmword_ptr[rax + LineBytes]);
         _code.Label(ref row);
         _code.vmovdqu32(zmm2, __zmmword_ptr[rsi]);
-        _code.vmovdqu32(zmm3, __zmmword_ptr[rsi + VectorBytes]);
+        _code.vmovdqu32(zmm3, __zmmword_ptr[rsi + LineBytes]);
         add(zmm2, zmm0);
         add(zmm3, zmm1);
         _code.vmovdqu32(__zmmword_ptr[rsi], zmm2);
-        _code.vmovdqu32(__zmmword_ptr[rsi + VectorBytes], zmm3);
+        _code.vmovdqu32(__zmmword_ptr[rsi + LineBytes], zmm3);
         _code.add(rsi, rdx);
         _code.dec(rcx);
         _code.jnz(row);

@@ -6,49 +6,42 @@ using static Iced.Intel.AssemblerRegisters;
 namespace Qkv.Bench.Tiles;
 
 /// <summary>The machine code of every tile, as one piece that may stand anywhere; where each tile begins; and what stands where, in words.</summary>
-internal sealed record TileBinary(byte[] Code, TileEntries SystemV, TileEntries Windows, AmxEntries Amx, SortedDictionary<int, string> Titles);
+internal sealed record TileBinary(byte[] Code, TileEntries[] Entries, SortedDictionary<int, string> Titles);
 
-/// <summary>Where the tiles of 1, 2, … rows begin.</summary>
-internal sealed record TileEntries(int[] Float32, int[] BFloat16, int[] Int8);
-
-/// <summary>Where the AMX tiles begin: the one of up to 16 rows and the one of up to 32.</summary>
-internal sealed record AmxEntries(int[] BFloat16, int[] Int8);
+/// <summary>Where the tiles of one kind begin, by their height.</summary>
+internal sealed record TileEntries(string Name, int[] Offsets);
 
 /// <summary>
 /// Assembles the register tiles. A tile of n rows calls the common start (pointers, accumulators), runs its own loop over k, calls into a common end that goes from
 /// its last row up to the first, and begins again with the rows below. Two vectors of B and one broadcast of A feed 2·n accumulators,
 /// which stay in registers; each takes k in order, so the bits of an element do not depend on the height of the tile.
-/// Measured on Zen 5: 99 % of the instruction's peak. A as a broadcast operand of the product itself reaches 88 % (it is loaded twice);
-/// 13 and 14 rows, and loops of two and four steps, are no faster.
 /// </summary>
 internal sealed partial class TileAssembler
 {
     // Rows that one base register reaches: itself, and with the stride once and twice.
     private const int RowsPerBase = 3;
 
-    // Two vectors of 16 columns.
-    private const int VectorBytes = 64;
-
     // System V lets a callee change all of these. Windows wants rsi, rdi and the lower quarters of vectors 6 to 15 back: see Windows().
     private static readonly AssemblerRegister64 s_call = rdi, s_stride = r11, s_b = rdx, s_steps = rcx, s_next = rax, s_c = rcx, s_cStride = rdx, s_added = rsi, s_addedStride = r8;
-    private static readonly AssemblerRegister64[] s_bases = [rsi, r8, r9, r10];
-    private static readonly AssemblerRegisterZMM s_left = zmm28, s_right = zmm29;
-
-    // By turns, though the processor renames them: it costs nothing.
-    private static readonly AssemblerRegisterZMM[] s_a = [zmm30, zmm31];
 
     private readonly Assembler _code = new(64);
     private readonly List<(Label Label, string Title)> _titles = [];
+
+    // What the tiles that are being assembled are made of.
+    private VectorInstructions _vectors = new Avx512Instructions();
 
     private TileAssembler()
     {
     }
 
+    /// <summary>Loads the two vectors of B of one step, so many steps after the next.</summary>
+    private delegate void Parameters(int step);
+
     /// <summary>Product of a broadcast of A and a vector of B, onto a sum.</summary>
-    private delegate void Product(AssemblerRegisterZMM sum, AssemblerRegisterZMM a, AssemblerRegisterZMM b);
+    private delegate void Product(int sum, int a, int b);
 
     /// <summary>Memory added onto a sum.</summary>
-    private delegate void Sum(AssemblerRegisterZMM sum, AssemblerMemoryOperand added);
+    private delegate void Sum(int sum, AssemblerMemoryOperand added);
 
     public static TileBinary Assemble() => new TileAssembler().All();
 
@@ -57,12 +50,12 @@ internal sealed partial class TileAssembler
         Label start = Here("start: pointers, accumulators; the flags say whether there are steps");
         Start();
         Label[] store = Labels(), addFloats = Labels(), addIntegers = Labels();
-        Label[] float32 = Tiles("float32", (sum, a, b) => _code.vfmadd231ps(sum, a, b), start, addFloats, store);
-        Label[] bfloat16 = Tiles("bfloat16", (sum, a, b) => _code.vdpbf16ps(sum, a, b), start, addFloats, store);
-        Label[] int8 = Tiles("int8", (sum, a, b) => _code.vpdpbusd(sum, a, b), start, addIntegers, store);
+        Label[] float32 = Tiles("float32", Vectors, (sum, a, b) => _code.vfmadd231ps(Zmm(sum), Zmm(a), Zmm(b)), start, addFloats, store);
+        Label[] bfloat16 = Tiles("bfloat16", Vectors, (sum, a, b) => _code.vdpbf16ps(Zmm(sum), Zmm(a), Zmm(b)), start, addFloats, store);
+        Label[] int8 = Tiles("int8", Vectors, (sum, a, b) => _code.vpdpbusd(Zmm(sum), Zmm(a), Zmm(b)), start, addIntegers, store);
         End("end: C = the sums, from the last row to the first", store, null);
-        End("end: C = the sums + what is added, float32", addFloats, (sum, added) => _code.vaddps(sum, sum, added));
-        End("end: C = the sums + what is added, int32", addIntegers, (sum, added) => _code.vpaddd(sum, sum, added));
+        End("end: C = the sums + what is added, float32", addFloats, (sum, added) => _code.vaddps(Zmm(sum), Zmm(sum), added));
+        End("end: C = the sums + what is added, int32", addIntegers, (sum, added) => _code.vpaddd(Zmm(sum), Zmm(sum), added));
         Label[] amxBFloat16 = AmxTiles("AMX, bfloat16", (sum, a, b) => _code.tdpbf16ps(sum, a, b), (sum, start) => _code.vaddps(sum, sum, start));
         Label[] amxInt8 = AmxTiles("AMX, int8", (sum, a, b) => _code.tdpbusd(sum, a, b), (sum, start) => _code.vpaddd(sum, sum, start));
         Label windows = _code.CreateLabel();
@@ -72,40 +65,97 @@ internal sealed partial class TileAssembler
         _titles.Add((windows, "Windows: keeps what the caller wants back, and puts the argument where System V has it"));
         Windows();
 
+        _vectors = new Avx2Instructions();
+        Label start256 = Here("AVX2, start");
+        Start();
+        Label[] store256 = Labels(), addFloats256 = Labels(), addIntegers256 = Labels();
+        Label[] avx2Float32 = Tiles("AVX2, float32", Vectors, Fma, start256, addFloats256, store256);
+        Label[] avx2BFloat16 = Tiles("AVX2, float32 by bfloat16 that is widened", Widened, Fma, start256, addFloats256, store256);
+        Label[] avx2Int8 = Tiles("AVX2, int16 by int8 that is widened", Pairs, MultiplyPairs, start256, addIntegers256, store256);
+        End("AVX2, end: C = the sums", store256, null);
+        End("AVX2, end: C = the sums + what is added, float32", addFloats256, (sum, added) => _code.vaddps(Ymm(sum), Ymm(sum), added));
+        End("AVX2, end: C = the sums + what is added, int32", addIntegers256, (sum, added) => _code.vpaddd(Ymm(sum), Ymm(sum), added));
+        Label[] avx2Float32Windows = Doors("Windows, AVX2, float32", avx2Float32, windows), avx2BFloat16Windows = Doors("Windows, AVX2, bfloat16", avx2BFloat16, windows),
+            avx2Int8Windows = Doors("Windows, AVX2, int8", avx2Int8, windows);
+
         using var bytes = new MemoryStream();
         AssemblerResult result = _code.Assemble(new StreamCodeWriter(bytes), 0, BlockEncoderOptions.ReturnNewInstructionOffsets);
-        return new TileBinary(bytes.ToArray(), new TileEntries(Offsets(float32), Offsets(bfloat16), Offsets(int8)),
-            new TileEntries(Offsets(float32Windows), Offsets(bfloat16Windows), Offsets(int8Windows)),
-            new AmxEntries(Offsets(amxBFloat16), Offsets(amxInt8)), new SortedDictionary<int, string>(_titles.ToDictionary(title => Offset(title.Label), title => title.Title)));
+        return new TileBinary(bytes.ToArray(),
+        [
+            Entries("AmxBFloat16", amxBFloat16), Entries("AmxInt8", amxInt8),
+            Entries("Float32", float32), Entries("BFloat16", bfloat16), Entries("Int8", int8),
+            Entries("Float32Windows", float32Windows), Entries("BFloat16Windows", bfloat16Windows), Entries("Int8Windows", int8Windows),
+            Entries("Avx2Float32", avx2Float32), Entries("Avx2BFloat16", avx2BFloat16), Entries("Avx2Int8", avx2Int8),
+            Entries("Avx2Float32Windows", avx2Float32Windows), Entries("Avx2BFloat16Windows", avx2BFloat16Windows), Entries("Avx2Int8Windows", avx2Int8Windows),
+        ], new SortedDictionary<int, string>(_titles.ToDictionary(title => Offset(title.Label), title => title.Title)));
 
-        int[] Offsets(Label[] labels) => [.. labels.Select(Offset)];
+        TileEntries Entries(string name, Label[] labels) => new(name, [.. labels.Select(Offset)]);
         int Offset(Label label) => (int)result.GetLabelRIP(label);
+        void Fma(int sum, int a, int b) => _code.vfmadd231ps(Ymm(sum), Ymm(a), Ymm(b));
+        void MultiplyPairs(int sum, int a, int b)
+        {
+            _code.vpmaddwd(Ymm(Avx2Instructions.Spare), Ymm(a), Ymm(b));
+            _code.vpaddd(Ymm(sum), Ymm(sum), Ymm(Avx2Instructions.Spare));
+        }
     }
+
+    /// <summary>B as it is.</summary>
+    private void Vectors(int step)
+    {
+        _vectors.Load(_code, _vectors.B.Left, B(step, 0));
+        _vectors.Load(_code, _vectors.B.Right, B(step, _vectors.Bytes));
+    }
+
+    /// <summary>Interleaved bfloat16: the lower halves are the left vector, the upper ones the right.</summary>
+    private void Widened(int step)
+    {
+        (int left, int right) = _vectors.B;
+        _vectors.Load(_code, right, B(step, 0));
+        _code.vpslld(Ymm(left), Ymm(right), 16);
+        // Every second half from the zero.
+        _code.vpblendw(Ymm(right), Ymm(right), Ymm(Avx2Instructions.Spare), 0x55);
+    }
+
+    /// <summary>Pairs of int8 as pairs of int16.</summary>
+    private void Pairs(int step)
+    {
+        _code.vpmovsxbw(Ymm(_vectors.B.Left), B(step, 0));
+        _code.vpmovsxbw(Ymm(_vectors.B.Right), B(step, _vectors.Bytes / 2));
+    }
+
+    private AssemblerMemoryOperand B(int step, int offset) => step == 0 ? __[s_b + offset] : __[s_b + _vectors.Distances!.Value.BStride * step + offset];
 
     private void Start()
     {
-        _code.mov(s_bases[0], Argument(nameof(TileCall.A)));
+        AssemblerRegister64[] bases = _vectors.Bases;
+        _code.mov(bases[0], Argument(nameof(TileCall.A)));
         _code.mov(s_stride, Argument(nameof(TileCall.AStride)));
         _code.mov(s_b, Argument(nameof(TileCall.B)));
         _code.mov(s_steps, Argument(nameof(TileCall.Steps)));
-        AssemblerRegister64 last = s_bases[^1];
+        AssemblerRegister64 last = bases[^1];
         _code.lea(last, __[s_stride + s_stride * 2]);
-        for (int i = 1; i < s_bases.Length; i++) _code.lea(s_bases[i], __[s_bases[i - 1] + last]);
+        for (int i = 1; i < bases.Length; i++) _code.lea(bases[i], __[bases[i - 1] + last]);
         Label zero = _code.CreateLabel(), rows = _code.CreateLabel();
         _code.mov(rax, Argument(nameof(TileCall.Start)));
         _code.test(rax, rax);
         _code.je(zero);
-        _code.vmovdqu32(Left(0), __zmmword_ptr[rax]);
-        _code.vmovdqu32(Right(0), __zmmword_ptr[rax + VectorBytes]);
+        _vectors.Load(_code, Left(0), __[rax]);
+        _vectors.Load(_code, Right(0), __[rax + _vectors.Bytes]);
         _code.jmp(rows);
         _code.Label(ref zero);
-        _code.vpxord(Left(0), Left(0), Left(0));
-        _code.vpxord(Right(0), Right(0), Right(0));
+        _vectors.Zero(_code, Left(0));
+        _vectors.Zero(_code, Right(0));
         _code.Label(ref rows);
-        for (int row = 1; row < MachineTiles.Rows; row++)
+        for (int row = 1; row < _vectors.Rows; row++)
         {
-            _code.vmovdqa32(Left(row), Left(0));
-            _code.vmovdqa32(Right(row), Right(0));
+            _vectors.Copy(_code, Left(row), Left(0));
+            _vectors.Copy(_code, Right(row), Right(0));
+        }
+        if (_vectors is Avx2Instructions) _vectors.Zero(_code, Avx2Instructions.Spare);
+        if (_vectors.Distances is { } distances)
+        {
+            _code.mov(distances.Ahead, Argument(nameof(TileCall.Ahead)));
+            _code.mov(distances.BStride, Argument(nameof(TileCall.BStride)));
         }
         _code.mov(s_next, Argument(nameof(TileCall.Next)));
         _code.test(s_steps, s_steps);
@@ -113,40 +163,39 @@ internal sealed partial class TileAssembler
     }
 
     /// <summary>The tile of every height.</summary>
-    private Label[] Tiles(string name, Product product, Label start, Label[] add, Label[] store) => [.. Enumerable.Range(1, MachineTiles.Rows).Select(rows =>
+    private Label[] Tiles(string name, Parameters parameters, Product product, Label start, Label[] add, Label[] store) => [.. Enumerable.Range(1, _vectors.Rows).Select(rows =>
     {
         Label tile = Here($"{name}, {rows} {(rows == 1 ? "row" : "rows")}");
-        Tile(tile, rows, product, start, add[rows - 1], store[rows - 1]);
+        Tile(tile, rows, parameters, product, start, add[rows - 1], store[rows - 1]);
         return tile;
     })];
 
-    private void Tile(Label tile, int rows, Product product, Label start, Label add, Label store)
+    private void Tile(Label tile, int rows, Parameters parameters, Product product, Label start, Label add, Label store)
     {
         Label step = _code.CreateLabel(), end = _code.CreateLabel(), stored = _code.CreateLabel(), plain = _code.CreateLabel();
         _code.call(start);
         _code.jle(end);
-        _code.Label(ref step);
-        _code.prefetcht1(__byte_ptr[s_next]);
-        _code.add(s_next, Argument(nameof(TileCall.Ahead)));
-        _code.vmovdqu32(s_left, __zmmword_ptr[s_b]);
-        _code.vmovdqu32(s_right, __zmmword_ptr[s_b + VectorBytes]);
-        for (int row = 0; row < rows; row++)
+        if (_vectors.StepsAtOnce == 1)
         {
-            AssemblerRegisterZMM a = s_a[row % s_a.Length];
-            AssemblerRegister64 first = s_bases[row / RowsPerBase];
-            _code.vpbroadcastd(a, (row % RowsPerBase) switch
-            {
-                0 => __dword_ptr[first],
-                1 => __dword_ptr[first + s_stride],
-                _ => __dword_ptr[first + s_stride * 2],
-            });
-            product(Left(row), a, s_left);
-            product(Right(row), a, s_right);
+            _code.Label(ref step);
+            Steps(rows, 1, parameters, product);
+            _code.dec(s_steps);
+            _code.jnz(step);
         }
-        for (int row = 0; row < rows; row += RowsPerBase) _code.add(s_bases[row / RowsPerBase], sizeof(int));
-        _code.add(s_b, Argument(nameof(TileCall.BStride)));
-        _code.dec(s_steps);
-        _code.jnz(step);
+        else
+        {
+            Label odd = _code.CreateLabel();
+            _code.sub(s_steps, 2);
+            _code.jl(odd);
+            _code.Label(ref step);
+            Steps(rows, 2, parameters, product);
+            _code.sub(s_steps, 2);
+            _code.jge(step);
+            _code.Label(ref odd);
+            _code.inc(s_steps); // 0 where one is left, else -1
+            _code.jnz(end);
+            Steps(rows, 1, parameters, product);
+        }
         _code.Label(ref end);
         // Everything that counts rows goes on to the rows below, from where the end goes back up.
         _code.mov(Argument(nameof(TileCall.Next)), s_next);
@@ -174,6 +223,36 @@ internal sealed partial class TileAssembler
         _code.ret();
     }
 
+    /// <summary>One step or two, and the pointers go on.</summary>
+    private void Steps(int rows, int steps, Parameters parameters, Product product)
+    {
+        AssemblerRegister64[] bases = _vectors.Bases;
+        for (int step = 0; step < steps; step++)
+        {
+            _code.prefetcht1(__byte_ptr[s_next]);
+            if (_vectors.Distances is { } distances) _code.add(s_next, distances.Ahead);
+            else _code.add(s_next, Argument(nameof(TileCall.Ahead)));
+            parameters(step);
+            for (int row = 0; row < rows; row++)
+            {
+                int a = _vectors.A[row % _vectors.A.Length], offset = step * sizeof(int);
+                AssemblerRegister64 first = bases[row / RowsPerBase];
+                _vectors.Broadcast(_code, a, (row % RowsPerBase) switch
+                {
+                    0 => __dword_ptr[first + offset],
+                    1 => __dword_ptr[first + s_stride + offset],
+                    _ => __dword_ptr[first + s_stride * 2 + offset],
+                });
+                product(Left(row), a, _vectors.B.Left);
+                product(Right(row), a, _vectors.B.Right);
+            }
+        }
+        for (int row = 0; row < rows; row += RowsPerBase) _code.add(bases[row / RowsPerBase], steps * sizeof(int));
+        if (_vectors.Distances is not { BStride: var stride }) _code.add(s_b, Argument(nameof(TileCall.BStride)));
+        else if (steps == 1) _code.add(s_b, stride);
+        else _code.lea(s_b, __[s_b + stride * steps]);
+    }
+
     /// <summary>From the row of each label up to the first, and back to the tile.</summary>
     private void End(string title, Label[] rows, Sum? sum)
     {
@@ -183,12 +262,12 @@ internal sealed partial class TileAssembler
             if (sum != null)
             {
                 _code.sub(s_added, s_addedStride);
-                sum(Left(row), __zmmword_ptr[s_added]);
-                sum(Right(row), __zmmword_ptr[s_added + VectorBytes]);
+                sum(Left(row), __[s_added]);
+                sum(Right(row), __[s_added + _vectors.Bytes]);
             }
             _code.sub(s_c, s_cStride);
-            _code.vmovdqu32(__zmmword_ptr[s_c], Left(row));
-            _code.vmovdqu32(__zmmword_ptr[s_c + VectorBytes], Right(row));
+            _vectors.Store(_code, __[s_c], Left(row));
+            _vectors.Store(_code, __[s_c + _vectors.Bytes], Right(row));
         }
         _titles.Add((rows[^1], title));
         _code.ret();
@@ -219,9 +298,13 @@ internal sealed partial class TileAssembler
         _code.ret();
     }
 
-    private static AssemblerRegisterZMM Left(int row) => new(Register.ZMM0 + 2 * row);
+    private static int Left(int row) => 2 * row;
 
-    private static AssemblerRegisterZMM Right(int row) => new(Register.ZMM0 + 2 * row + 1);
+    private static int Right(int row) => 2 * row + 1;
+
+    private static AssemblerRegisterZMM Zmm(int vector) => Avx512Instructions.Zmm(vector);
+
+    private static AssemblerRegisterYMM Ymm(int vector) => Avx2Instructions.Ymm(vector);
 
     private static AssemblerMemoryOperand Argument(string field) => __qword_ptr[s_call + (int)Marshal.OffsetOf<TileCall>(field)];
 
@@ -239,5 +322,5 @@ internal sealed partial class TileAssembler
         return label;
     }
 
-    private Label[] Labels() => [.. Enumerable.Range(0, MachineTiles.Rows).Select(_ => _code.CreateLabel())];
+    private Label[] Labels() => [.. Enumerable.Range(0, _vectors.Rows).Select(_ => _code.CreateLabel())];
 }

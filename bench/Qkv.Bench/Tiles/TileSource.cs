@@ -36,14 +36,9 @@ internal static class TileSource
             {
 
             """);
-        Entries("where the AMX tiles of up to 16 and of up to 32 rows begin", "AmxBFloat16", tiles.Amx.BFloat16);
-        Entries("the same", "AmxInt8", tiles.Amx.Int8);
-        Entries("where the tiles of 1, 2, … rows begin", "Float32", tiles.SystemV.Float32);
-        Entries("the same", "BFloat16", tiles.SystemV.BFloat16);
-        Entries("the same", "Int8", tiles.SystemV.Int8);
-        Entries("the same, called as Windows calls", "Float32Windows", tiles.Windows.Float32);
-        Entries("the same, called as Windows calls", "BFloat16Windows", tiles.Windows.BFloat16);
-        Entries("the same, called as Windows calls", "Int8Windows", tiles.Windows.Int8);
+        text.Append("    // where the tiles begin: those of 1, 2, … rows, and for AMX of up to 16 and of up to 32; for Windows, as it calls\n");
+        foreach (TileEntries entries in tiles.Entries)
+            text.Append(CultureInfo.InvariantCulture, $"    public static ReadOnlySpan<ushort> {entries.Name} => [{string.Join(", ", entries.Offsets)}];\n\n");
         text.Append("    public static ReadOnlySpan<byte> Bytes =>\n    [\n");
         var decoder = Iced.Intel.Decoder.Create(64, tiles.Code);
         var formatter = new NasmFormatter();
@@ -64,9 +59,6 @@ internal static class TileSource
             text.Append(CultureInfo.InvariantCulture, $"        {bytes}, // {listing.ToStringAndReset()}\n");
         }
         return text.Append("    ];\n}\n").ToString();
-
-        void Entries(string comment, string name, int[] entries) =>
-            text.Append(CultureInfo.InvariantCulture, $"    // {comment}\n    public static ReadOnlySpan<ushort> {name} => [{string.Join(", ", entries)}];\n\n");
     }
 
     private static string Folder([CallerFilePath] string path = "") => Path.GetDirectoryName(path)!;

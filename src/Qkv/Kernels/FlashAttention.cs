@@ -35,7 +35,7 @@ public static unsafe partial class FlashAttention
     // As in MatMul: a thread that falls behind holds the others up by a quarter of its work at most.
     private const int PartsPerThread = 4;
 
-    private const int Width = MatMulTile.PanelWidth;
+    private static int Width => MatMulTile.PanelWidth;
 
     private const float Log2E = 1.44269504f, Ln2 = 0.693147181f;
 

@@ -18,8 +18,8 @@ internal readonly unsafe struct MatMul : IKernel
     // 192 rows · 256 float32 are 192 KB: with the 96 KB of Y that belong to them, well inside a second cache of 512 KB or more.
     private const int MostRows = 192;
 
-    // Four panels of 32 columns: 192 rows of them are 96 KB of Y, read and written once for every block of K.
-    internal const int MaxPanelsPerPart = 4;
+    // 192 rows of them are 96 KB of Y, read and written once for every block of K.
+    internal const int MaxColumnsPerPart = 128;
 
     // Rows of Y begin a page each, so what follows the sums takes a few rows through all panels of a part before the next.
     internal const int RowsToFinish = 12;
@@ -27,7 +27,7 @@ internal readonly unsafe struct MatMul : IKernel
     // A thread that falls behind holds the others up by a quarter of its work at most; smaller parts would read X more often.
     private const int PartsPerThread = 4;
 
-    private const int Width = MatMulTile.PanelWidth;
+    private static int Width => MatMulTile.PanelWidth;
 
     private readonly float* _x; // (T, K), or null where it is rounded
     private readonly nint _xStride;
@@ -71,7 +71,7 @@ internal readonly unsafe struct MatMul : IKernel
     /// <summary>As many panels in a part as leave every thread several parts, and none much more than another.</summary>
     internal static int PanelsPerPart(int panels, int rowBlocks, int threads)
     {
-        int most = Math.Clamp(panels * rowBlocks / (PartsPerThread * threads), 1, MaxPanelsPerPart), best = most;
+        int most = Math.Clamp(panels * rowBlocks / (PartsPerThread * threads), 1, MaxColumnsPerPart / Width), best = most;
         for (int each = most - 1; each > 0 && threads > 1; each--)
             if (LongestWork(each) < LongestWork(best)) best = each;
         return best;
@@ -119,7 +119,7 @@ internal readonly unsafe struct MatMul : IKernel
     {
         int firstRow = part % _rowBlocks * _rowBlock, rows = Math.Min(_rowBlock, _rows - firstRow);
         int firstPanel = part / _rowBlocks * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
-        float* sums = stackalloc float[MaxPanelsPerPart * MostRows * Width];
+        float* sums = stackalloc float[MaxColumnsPerPart * MostRows];
         float* scratch = stackalloc float[_w.NeedsScratch ? InnerBlock * Width : 0];
         bool linear = _activation == Activation.Linear;
         for (int k = 0; k < _w.Padded; k += _innerBlock)

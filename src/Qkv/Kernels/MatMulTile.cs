@@ -70,8 +70,10 @@ internal unsafe struct TileEnds
 /// </summary>
 internal static unsafe class MatMulTile
 {
-    /// <summary>Columns of a panel of B, at every SIMD level: two AVX-512 vectors.</summary>
-    public const int PanelWidth = 32;
+    /// <summary>
+    /// Columns of a panel of B: two vectors, so that a step of it is read from one place to the next; as many with vectors of less than 256 bits, which take it in several passes.
+    /// </summary>
+    public static int PanelWidth => SimdSupport.Vectors == SimdLevel.Vector512 ? 32 : 16;
 
     /// <summary>
     /// C (rows, PanelWidth) = [C +] A (rows, K) · B (K, PanelWidth), for any number of rows.
@@ -91,16 +93,18 @@ internal static unsafe class MatMulTile
     public static void Multiply<V, B>(float* a, nint aStride, nint aStep, byte* b, nint bStride, in TileEnds ends, int rows, int k, byte* next = null)
         where V : struct, ISimd<V> where B : struct, IPanel
     {
-        if (V.Width == 16 && typeof(B) == typeof(Float32Panel) && aStep == 1 && MachineTiles.HasFloat32)
+        bool widens = typeof(B) == typeof(BFloat16Panel);
+        if (V.Width >= 8 && aStep == 1 && (widens ? MachineTiles.HasWidening : MachineTiles.HasFloat32))
         {
             TileCall call = ends.Call;
             call.A = (byte*)a;
             call.AStride = aStride * sizeof(float);
             call.B = b;
-            call.BStride = bStride * sizeof(float);
+            call.BStride = bStride * B.Size;
             call.Steps = k;
             call.Next = next;
-            MachineTiles.MultiplyFloat32(ref call, rows);
+            if (widens) MachineTiles.MultiplyWidening(ref call, rows);
+            else MachineTiles.MultiplyFloat32(ref call, rows);
             return;
         }
         // Bytes of the next panel that each step of K fetches, so that it is complete after the last tile, and nothing beyond it is read.

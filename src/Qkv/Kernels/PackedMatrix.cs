@@ -98,7 +98,7 @@ internal sealed unsafe class PackedMatrix
     /// <summary>Packs all of W (columns, K), which a table has already, and the bias (columns), which may be empty.</summary>
     public void Set(int map, ReadOnlySpan<float> w, ReadOnlySpan<float> bias)
     {
-        const int width = MatMulTile.PanelWidth;
+        int width = MatMulTile.PanelWidth;
         for (int panel = 0; _table == null && panel < PanelsPerMap; panel++)
         {
             int rows = Math.Min(width, Columns - panel * width);
@@ -110,7 +110,7 @@ internal sealed unsafe class PackedMatrix
     /// <summary>Row <paramref name="row"/> of a joined map's W (columns, K), as it is multiplied; of a map that is no table.</summary>
     public void Read(int map, int row, Span<float> numbers) // (K)
     {
-        const int width = MatMulTile.PanelWidth;
+        int width = MatMulTile.PanelWidth;
         if (_quantized != null)
         {
             _quantized.Read(map * PanelsPerMap + row / width, row % width, numbers);
@@ -130,7 +130,7 @@ internal sealed unsafe class PackedMatrix
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pack(float* rows, nint stride, int count, int inner, float* panel)
     {
-        const int width = MatMulTile.PanelWidth;
+        int width = MatMulTile.PanelWidth;
         if (count < width) new Span<float>(panel, inner * width).Clear();
         // Sixteen inputs at a time, a line of each row: rows may lie so that few of their lines fit into the first cache together.
         for (int start = 0; start < inner; start += 16)
@@ -157,7 +157,7 @@ internal sealed unsafe class PackedMatrix
         (b, d) = (Avx.Shuffle(b, d, 0x44), Avx.Shuffle(b, d, 0xee)); // 2, 3, and 6, 7
         (e, g) = (Avx.Shuffle(e, g, 0x44), Avx.Shuffle(e, g, 0xee));
         (f, h) = (Avx.Shuffle(f, h, 0x44), Avx.Shuffle(f, h, 0xee));
-        const int width = MatMulTile.PanelWidth;
+        int width = MatMulTile.PanelWidth;
         Avx.Permute2x128(a, e, 0x20).Store(panel);
         Avx.Permute2x128(c, g, 0x20).Store(panel + width);
         Avx.Permute2x128(b, f, 0x20).Store(panel + 2 * width);
@@ -172,7 +172,7 @@ internal sealed unsafe class PackedMatrix
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackBFloat16(float* rows, int count, int inner, ushort* panel)
     {
-        const int width = MatMulTile.PanelWidth;
+        int width = MatMulTile.PanelWidth;
         if (count < width || Padded(inner, Precision.BFloat16) > inner) new Span<ushort>(panel, Padded(inner, Precision.BFloat16) * width).Clear();
         for (int start = 0; start < inner; start += 16)
         {
@@ -188,7 +188,7 @@ internal sealed unsafe class PackedMatrix
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static nint BFloat16Place(int input, int column)
     {
-        const int width = MatMulTile.PanelWidth;
+        int width = MatMulTile.PanelWidth;
         return MachineTiles.HasBFloat16 ? (nint)(input / 2) * 2 * width + 2 * column + input % 2 : (nint)input * width + BFloat16Panel.Place(column);
     }
 
@@ -232,7 +232,7 @@ internal unsafe struct PackedView
     /// <summary>Inputs k … k + depth of a panel: (depth, 32), in place or packed into <paramref name="scratch"/>.</summary>
     public readonly byte* Block(int panel, int k, int depth, float* scratch)
     {
-        const int width = MatMulTile.PanelWidth;
+        int width = MatMulTile.PanelWidth;
         if (Panels != null) return At(panel, k);
         float* rows = stackalloc float[width * depth];
         int first = panel * width, count = Math.Min(width, Columns - first);

@@ -14,7 +14,7 @@ internal readonly unsafe struct Product : IKernel
 
     // 96 · 256 float32 of A are 96 KB: they stay in the second cache while the panels of B pass by.
     private const int RowBlock = 96;
-    private const int Width = MatMulTile.PanelWidth;
+    private static int Width => MatMulTile.PanelWidth;
 
     private readonly float* _a;
     private readonly nint _aStride, _aStep;

@@ -9,8 +9,8 @@ namespace Qkv.Kernels;
 /// </summary>
 internal readonly unsafe struct QuantizedMatMul : IKernel
 {
-    // 256 groups of four inputs of a panel are 32 KB: two thirds of the first cache of current processors.
-    private const int StepBlock = 256;
+    // Bytes of a panel that stay in the first cache while the rows pass by: two thirds of 48 KB, or half of 32 KB where rows of int16 are as long as those of float32.
+    private static int PanelBytes => QuantizedTile.InFours ? 32 * 1024 : 16 * 1024;
 
     // Bytes of X that stay in the second cache while the panels pass by: half of 512 KB.
     private const int RowBytes = 256 * 1024;
@@ -18,11 +18,11 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
     // The sums of 192 rows and four panels are 96 KB of stack.
     private const int MostRows = 192, LeastRows = 48;
 
-    private const int Width = MatMulTile.PanelWidth;
+    private static int Width => MatMulTile.PanelWidth;
 
-    private readonly byte* _x; // (T, K)
+    private readonly byte* _x; // (T, K) uint8 or int16
     private readonly nint _xStride;
-    private readonly int _inner; // K in whole groups
+    private readonly int _steps; // K in whole groups
     private readonly float* _xScales; // (T)
     private readonly int* _xZeros; // (T)
     private readonly int _rows;
@@ -52,8 +52,8 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         _activation = activation;
         _residual = residual;
         _residualStride = residualStride;
-        _inner = QuantizedPanels.Stride(w.Inner);
-        _xStride = AlignedBuffer.RowBytes(_inner);
+        _steps = QuantizedPanels.Steps(w.Inner);
+        _xStride = AlignedBuffer.RowBytes(_steps * QuantizedTile.InputBytes);
         int most = Math.Clamp(RowBytes / (int)_xStride, LeastRows, MostRows);
         _rowBlocks = (rows + most - 1) / most;
         _rowBlock = (rows + _rowBlocks - 1) / _rowBlocks;
@@ -65,7 +65,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
     public static void Forward(float* x, nint xStride, int rows, PackedMatrix w, float* y, nint yStride, int threads,
         Activation activation, float* residual, nint residualStride, int firstMap, int maps)
     {
-        int stride = AlignedBuffer.RowBytes(QuantizedPanels.Stride(w.Inner));
+        int stride = AlignedBuffer.RowBytes(QuantizedPanels.Steps(w.Inner) * QuantizedTile.InputBytes);
         using var memory = new Rented((long)rows * (stride / sizeof(float) + 2));
         float* scales = memory.Pointer;
         int* zeros = (int*)scales + rows;
@@ -81,18 +81,18 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
     {
         int firstRow = part % _rowBlocks * _rowBlock, rows = Math.Min(_rowBlock, _rows - firstRow);
         int firstPanel = part / _rowBlocks * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
-        int* sums = stackalloc int[MatMul.MaxPanelsPerPart * MostRows * Width];
-        int steps = _inner / QuantizedTile.Group;
+        int* sums = stackalloc int[MatMul.MaxColumnsPerPart * MostRows];
+        int stepBlock = PanelBytes / QuantizedTile.GroupBytes;
         for (int panel = firstPanel; panel < endPanel; panel++)
         {
             sbyte* b = Panel(panel);
             // What comes next; after the last panel, most likely those that the other threads have left.
             sbyte* next = Panel(panel + 1 < endPanel ? panel + 1 : firstPanel + _panelsPerPart * _threads);
-            for (int step = 0; step < steps; step += StepBlock)
+            for (int step = 0; step < _steps; step += stepBlock)
             {
                 nint offset = (nint)step * QuantizedTile.GroupBytes;
-                QuantizedTile.Multiply(_x + firstRow * _xStride + (nint)step * QuantizedTile.Group, _xStride, b + offset, Own(panel), Width, rows,
-                    Math.Min(StepBlock, steps - step), step > 0, next + offset);
+                QuantizedTile.Multiply(_x + firstRow * _xStride + (nint)step * QuantizedTile.InputBytes, _xStride, b + offset, Own(panel), Width, rows,
+                    Math.Min(stepBlock, _steps - step), step > 0, next + offset);
             }
         }
         for (int row = 0; row < rows; row += MatMul.RowsToFinish)
@@ -102,9 +102,9 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         int* Own(int panel) => sums + (nint)(panel - firstPanel) * rows * Width;
     }
 
-    private sbyte* Panel(int panel) => _w.Quantized.Panels + (nint)panel * _inner * Width;
+    private sbyte* Panel(int panel) => _w.Quantized.Panels + (nint)panel * _steps * QuantizedTile.GroupBytes;
 
-    /// <summary>Sums of a panel, (rows, 32), become numbers: rows of Y, or in place where more comes after.</summary>
+    /// <summary>Sums of a panel, (rows, W), become numbers: rows of Y, or in place where more comes after.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Finish<V>(int* sums, int firstRow, int rows, int panel) where V : struct, ISimd<V>
     {

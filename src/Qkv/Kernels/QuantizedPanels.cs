@@ -4,7 +4,7 @@ namespace Qkv.Kernels;
 
 /// <summary>
 /// The W of a linear map as int8, symmetric, with one scale a column (an output feature): w ≈ scale·q, scale = max |w| / 127, q = w / scale to the
-/// nearest, ties to even. Packed for <see cref="QuantizedTile"/>: panels of 32 columns, each (K / 4, 32, 4), with zeros up to the next group of four
+/// nearest, ties to even. Packed for <see cref="QuantizedTile"/>: panels of W columns, each (K / G, W, G), with zeros up to the next group of G
 /// inputs. A column that holds a NaN or an infinity has the scale NaN, so that nothing finite comes of it.
 /// </summary>
 internal sealed unsafe class QuantizedPanels
@@ -15,27 +15,30 @@ internal sealed unsafe class QuantizedPanels
     // Below this the quotients would leave float32; a smaller number is as good as zero beside it.
     internal const float SmallestScale = 1e-35f;
 
-    private const int Width = MatMulTile.PanelWidth;
+    private static int Width => MatMulTile.PanelWidth;
 
     private readonly int _inner;
-    private readonly AlignedBuffer _panels; // (panels, K / 4, 32, 4) int8
-    private readonly AlignedBuffer _scales; // (panels, 32)
-    private readonly AlignedBuffer _sums; // (panels, 32) int32: Σ q of each column
+    private readonly AlignedBuffer _panels; // (panels, K / G, W, G) int8
+    private readonly AlignedBuffer _scales; // (panels, W)
+    private readonly AlignedBuffer _sums; // (panels, W) int32: Σ q of each column
 
     /// <exception cref="ArgumentException">The sums of so many inputs could leave 32 bits.</exception>
     public QuantizedPanels(int panels, int inner)
     {
         if (inner > MaxInner) throw new ArgumentException($"A linear map of {inner:N0} inputs cannot be held as int8, whose sums are exact for {MaxInner:N0} at most; use bfloat16 or float32.");
         _inner = inner;
-        _panels = new AlignedBuffer((long)panels * Stride(inner) * Width / sizeof(float));
+        _panels = new AlignedBuffer((long)panels * Padded(inner) * Width / sizeof(float));
         _scales = new AlignedBuffer((long)panels * Width, zeroed: true);
         _sums = new AlignedBuffer((long)panels * Width, zeroed: true);
     }
 
     public long Size => ((long)_panels.Length + _scales.Length + _sums.Length) * sizeof(float);
 
-    /// <summary>K in whole groups, and in as many as a tile takes at once.</summary>
-    public static int Stride(int inner) => QuantizedTile.Group * MachineTiles.WholeSteps((inner + QuantizedTile.Group - 1) / QuantizedTile.Group);
+    /// <summary>K in groups, as many as a tile takes at once.</summary>
+    public static int Steps(int inner) => MachineTiles.WholeSteps((inner + QuantizedTile.Group - 1) / QuantizedTile.Group);
+
+    /// <summary>The inputs that so many groups have room for.</summary>
+    public static int Padded(int inner) => QuantizedTile.Group * Steps(inner);
 
     public QuantizedView View(int panel) => new()
     {
@@ -45,10 +48,10 @@ internal sealed unsafe class QuantizedPanels
     };
 
     /// <summary>Quantises the rows of W (columns, K) that make up one panel.</summary>
-    public void Set(int panel, ReadOnlySpan<float> rows) // (≤ 32, K)
+    public void Set(int panel, ReadOnlySpan<float> rows) // (≤ W, K)
     {
         sbyte* destination = Panel(panel);
-        new Span<sbyte>(destination, Stride(_inner) * Width).Clear();
+        new Span<sbyte>(destination, Padded(_inner) * Width).Clear();
         for (int column = 0; column < rows.Length / _inner; column++)
         {
             ReadOnlySpan<float> w = rows.Slice(column * _inner, _inner);
@@ -76,13 +79,13 @@ internal sealed unsafe class QuantizedPanels
 
     private static nint Place(int i, int column) => (nint)(i / QuantizedTile.Group) * QuantizedTile.GroupBytes + column * QuantizedTile.Group + i % QuantizedTile.Group;
 
-    private sbyte* Panel(int panel) => (sbyte*)_panels.Pointer + (nint)panel * Stride(_inner) * Width;
+    private sbyte* Panel(int panel) => (sbyte*)_panels.Pointer + (nint)panel * Padded(_inner) * Width;
 }
 
 /// <summary><see cref="QuantizedPanels"/> as a kernel sees them.</summary>
 internal unsafe struct QuantizedView
 {
-    public sbyte* Panels; // (panels, K / 4, 32, 4)
-    public float* Scales; // (panels, 32)
-    public int* Sums; // (panels, 32)
+    public sbyte* Panels; // (panels, K / G, W, G)
+    public float* Scales; // (panels, W)
+    public int* Sums; // (panels, W)
 }

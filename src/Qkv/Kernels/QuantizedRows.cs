@@ -3,15 +3,15 @@ using System.Runtime.CompilerServices;
 namespace Qkv.Kernels;
 
 /// <summary>
-/// Activations as uint8, row by row (token by token):
+/// Activations as numbers from 0 to 255, row by row (token by token):
 /// <code>q = round(x / scale) + zero,  scale = (max(x, 0) − min(x, 0)) / 255,  zero = round(−min(x, 0) / scale)</code>
 /// so that x ≈ scale·(q − zero) and 0 is exact; ties to even. A row that holds a NaN or an infinity has the scale NaN, so that nothing finite
-/// comes of it. Rows are filled up to whole groups with zeros, which meet zeros of W.
+/// comes of it. Rows are filled up to whole groups with zeros, which meet zeros of W. They are bytes, or where <see cref="QuantizedTile"/> multiplies pairs int16.
 /// </summary>
 internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, int inner, byte* q, nint qStride, float* scales, int* zeros, int threads) : IKernel
 {
     private readonly float* _x = x; // (T, K)
-    private readonly byte* _q = q; // (T, K in whole groups), rows qStride bytes apart
+    private readonly byte* _q = q; // (T, K in whole groups) uint8 or int16, rows qStride bytes apart
     private readonly float* _scales = scales; // (T)
     private readonly int* _zeros = zeros; // (T)
 
@@ -23,7 +23,7 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run<V>(int part, int worker) where V : struct, ISimd<V>
     {
-        int first = part * _rowsPerPart, end = Math.Min(first + _rowsPerPart, rows), padded = QuantizedPanels.Stride(inner);
+        int filled = QuantizedTile.InputBytes * QuantizedPanels.Steps(inner), first = part * _rowsPerPart, end = Math.Min(first + _rowsPerPart, rows), bytes = QuantizedTile.InputBytes / QuantizedTile.Group;
         for (int row = first; row < end; row++)
         {
             float* x = _x + row * xStride;
@@ -36,14 +36,20 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
             int whole = Simd.Whole<V>(inner);
             if (!finite)
             {
-                new Span<byte>(q, inner).Clear();
+                new Span<byte>(q, inner * bytes).Clear();
             }
-            else
+            else if (bytes == 1)
             {
                 for (int i = 0; i < whole; i += V.Width) Quantize(V.Load(x + i), inverse, zero).StoreBytes(q + i);
                 for (int i = whole; i < inner; i++) Quantize(Scalar.Load(x + i), inverse, zero).StoreBytes(q + i);
             }
-            for (int i = inner; i < padded; i++) q[i] = 0;
+            else
+            {
+                short* halves = (short*)q;
+                for (int i = 0; i < whole; i += V.Width) Quantize(V.Load(x + i), inverse, zero).StoreShorts(halves + i);
+                for (int i = whole; i < inner; i++) Quantize(Scalar.Load(x + i), inverse, zero).StoreShorts(halves + i);
+            }
+            for (int i = inner * bytes; i < filled; i++) q[i] = 0;
         }
     }
 

@@ -7,22 +7,29 @@ using Qkv.Kernels.MachineCode;
 namespace Qkv.Kernels;
 
 /// <summary>
-/// The register tile of int8 products: C (rows, 32) int32 = [C +] A (rows, 4·steps) uint8 · B (4·steps, 32) int8, where B is a panel of
-/// <see cref="QuantizedPanels"/>. The sums are exact, so every tile, at every SIMD level and in any order, gives the same bits.
+/// The register tile of int8 products: C (rows, W) int32 = [C +] A (rows, G·steps) · B (G·steps, W) int8, where B is a panel of <see cref="QuantizedPanels"/> and A from 0 to 255.
+/// A step takes a group of G inputs, 32 bits of A: four bytes where the processor has an instruction for them (AVX-VNNI, AVX512-VNNI, AMX), else two int16.
+/// The sums are exact, so every tile, at every SIMD level and in any order, gives the same bits.
 /// </summary>
 internal static unsafe class QuantizedTile
 {
-    /// <summary>Inputs that one step takes: the four bytes of a 32-bit lane.</summary>
-    public const int Group = 4;
+    /// <summary>Bytes of a group of A.</summary>
+    public const int InputBytes = 4;
 
-    /// <summary>Bytes of a group of a panel: the four int8 of column 0, of column 1, ….</summary>
-    public const int GroupBytes = Group * Width;
+    /// <summary>Whether groups are four bytes, and not two int16.</summary>
+    public static readonly bool InFours = MachineTiles.HasInt8 ? SimdSupport.Vectors == SimdLevel.Vector512 : SimdSupport.Level >= SimdLevel.Vector256 && AvxVnni.IsSupported;
 
-    private const int Width = MatMulTile.PanelWidth;
+    /// <summary>Inputs that one step takes.</summary>
+    public static int Group => InFours ? 4 : 2;
+
+    /// <summary>Bytes of a group of a panel: the int8 of column 0, of column 1, ….</summary>
+    public static int GroupBytes => Group * Width;
+
+    private static int Width => MatMulTile.PanelWidth;
 
     /// <summary>
-    /// C = [C +] A · B for one row or more. <paramref name="aStride"/> counts bytes, <paramref name="cStride"/> int32; a step is a group of
-    /// four inputs, and there are a multiple of <see cref="MachineTiles.StepsAtOnce"/>. <paramref name="next"/> is a panel of as many steps that will be read soon, or null: it is fetched ahead, a little with every step.
+    /// C = [C +] A · B for one row or more. <paramref name="aStride"/> counts bytes, <paramref name="cStride"/> int32; there are a multiple of
+    /// <see cref="MachineTiles.StepsAtOnce"/> steps. <paramref name="next"/> is a panel of as many steps that will be read soon, or null: it is fetched ahead, a little with every step.
     /// </summary>
     public static void Multiply(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, sbyte* next = null)
     {
@@ -44,20 +51,11 @@ internal static unsafe class QuantizedTile
             };
             MachineTiles.MultiplyInt8(ref call, rows);
         }
-        else if (SimdSupport.Level >= SimdLevel.Vector256)
-        {
-            if (AvxVnni.IsSupported) Multiply<Vector256<int>, Vector256<int>, Vnni256>(a, aStride, b, c, cStride, rows, steps, add, next);
-            else Multiply<Vector256<int>, Halves256, Dot256>(a, aStride, b, c, cStride, rows, steps, add, next);
-        }
-        else if (SimdSupport.Level == SimdLevel.Vector128)
-        {
-            if (Sse2.IsSupported) Multiply<Vector128<int>, Halves128, Dot128>(a, aStride, b, c, cStride, rows, steps, add, next);
-            else Multiply<Vector128<int>, Vector128<int>, Portable128>(a, aStride, b, c, cStride, rows, steps, add, next);
-        }
-        else
-        {
-            Multiply<int, int, DotScalar>(a, aStride, b, c, cStride, rows, steps, add, next);
-        }
+        else if (InFours) Multiply<Vector256<int>, Vector256<int>, Vnni256>(a, aStride, b, c, cStride, rows, steps, add, next);
+        else if (SimdSupport.Level >= SimdLevel.Vector256 && Avx2.IsSupported) Multiply<Vector256<int>, Vector256<short>, Dot256>(a, aStride, b, c, cStride, rows, steps, add, next);
+        else if (SimdSupport.Level < SimdLevel.Vector128) Multiply<int, (int, int), DotScalar>(a, aStride, b, c, cStride, rows, steps, add, next);
+        else if (Sse41.IsSupported) Multiply<Vector128<int>, Vector128<short>, Dot128>(a, aStride, b, c, cStride, rows, steps, add, next);
+        else Multiply<Vector128<int>, Vector128<short>, Portable128>(a, aStride, b, c, cStride, rows, steps, add, next);
     }
 
     /// <summary>The same with the instructions of <typeparamref name="D"/>, which the processor must have.</summary>
@@ -65,31 +63,31 @@ internal static unsafe class QuantizedTile
     internal static void Multiply<S, X, D>(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, sbyte* next = null)
         where S : struct where X : struct where D : struct, IDot<S, X>
     {
-        int tiles = (rows / D.Rows + BitOperations.PopCount((uint)(rows % D.Rows))) * (Width / (2 * D.Width));
-        nint ahead = next == null ? 0 : (GroupBytes + tiles - 1) / tiles, aheadOfTile = ahead * steps;
+        int groupBytes = D.Group * Width, tiles = (rows / D.Rows + BitOperations.PopCount((uint)(rows % D.Rows))) * (Width / (2 * D.Width));
+        nint ahead = next == null ? 0 : (groupBytes + tiles - 1) / tiles, aheadOfTile = ahead * steps;
         byte* fetch = (byte*)(next == null ? b : next);
         for (int column = 0; column < Width; column += 2 * D.Width)
         {
-            sbyte* part = b + Group * column;
+            sbyte* part = b + D.Group * column;
             int row = 0;
             if (D.Rows == 6)
-                for (; row + 6 <= rows; row += 6, fetch += aheadOfTile) Tile<S, X, D, Rows6>(a + row * aStride, aStride, part, c + row * cStride + column, cStride, steps, add, fetch, ahead);
-            for (; row + 4 <= rows; row += 4, fetch += aheadOfTile) Tile<S, X, D, Rows4>(a + row * aStride, aStride, part, c + row * cStride + column, cStride, steps, add, fetch, ahead);
-            for (; row + 2 <= rows; row += 2, fetch += aheadOfTile) Tile<S, X, D, Rows2>(a + row * aStride, aStride, part, c + row * cStride + column, cStride, steps, add, fetch, ahead);
-            for (; row < rows; row++, fetch += aheadOfTile) Tile<S, X, D, Rows1>(a + row * aStride, aStride, part, c + row * cStride + column, cStride, steps, add, fetch, ahead);
+                for (; row + 6 <= rows; row += 6, fetch += aheadOfTile) Tile<S, X, D, Rows6>(a + row * aStride, aStride, part, groupBytes, c + row * cStride + column, cStride, steps, add, fetch, ahead);
+            for (; row + 4 <= rows; row += 4, fetch += aheadOfTile) Tile<S, X, D, Rows4>(a + row * aStride, aStride, part, groupBytes, c + row * cStride + column, cStride, steps, add, fetch, ahead);
+            for (; row + 2 <= rows; row += 2, fetch += aheadOfTile) Tile<S, X, D, Rows2>(a + row * aStride, aStride, part, groupBytes, c + row * cStride + column, cStride, steps, add, fetch, ahead);
+            for (; row < rows; row++, fetch += aheadOfTile) Tile<S, X, D, Rows1>(a + row * aStride, aStride, part, groupBytes, c + row * cStride + column, cStride, steps, add, fetch, ahead);
         }
     }
 
     // Long because accumulators must be named variables to live in registers; the branches on the constant R.Count vanish.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile<S, X, D, R>(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int steps, bool add, byte* fetch, nint ahead)
+    private static void Tile<S, X, D, R>(byte* a, nint aStride, sbyte* b, nint bStride, int* c, nint cStride, int steps, bool add, byte* fetch, nint ahead)
         where S : struct where X : struct where D : struct, IDot<S, X> where R : struct, IRows
     {
         S l0 = D.Zero, r0 = D.Zero, l1 = D.Zero, r1 = D.Zero, l2 = D.Zero, r2 = D.Zero, l3 = D.Zero, r3 = D.Zero, l4 = D.Zero, r4 = D.Zero, l5 = D.Zero, r5 = D.Zero;
-        for (int i = 0; i < steps; i++, a += Group, b += GroupBytes, fetch += ahead)
+        for (int i = 0; i < steps; i++, a += InputBytes, b += bStride, fetch += ahead)
         {
             Simd.Prefetch(fetch);
-            X left = D.Parameters(b), right = D.Parameters(b + Group * D.Width), x;
+            X left = D.Parameters(b), right = D.Parameters(b + D.Group * D.Width), x;
             { x = D.Inputs(a + 0 * aStride); l0 = D.Add(l0, x, left); r0 = D.Add(r0, x, right); }
             if (R.Count > 1) { x = D.Inputs(a + 1 * aStride); l1 = D.Add(l1, x, left); r1 = D.Add(r1, x, right); }
             if (R.Count > 2) { x = D.Inputs(a + 2 * aStride); l2 = D.Add(l2, x, left); r2 = D.Add(r2, x, right); }
@@ -106,13 +104,16 @@ internal static unsafe class QuantizedTile
     }
 
     /// <summary>
-    /// How a processor adds the products of four uint8 and four int8 to each int32 of a vector. What saturates on the way (pmaddubsw does) is no
+    /// How a processor adds the products of a group of inputs and as many int8 to each int32 of a vector. What saturates on the way (pmaddubsw does) is no
     /// <see cref="IDot{S, X}"/>.
     /// </summary>
     /// <typeparam name="S">A vector of sums.</typeparam>
-    /// <typeparam name="X">Groups of four as they are multiplied.</typeparam>
+    /// <typeparam name="X">Groups as they are multiplied.</typeparam>
     internal interface IDot<S, X>
     {
+        /// <summary>Inputs of a group: four bytes or two int16.</summary>
+        static abstract int Group { get; }
+
         /// <summary>Columns of a vector.</summary>
         static abstract int Width { get; }
 
@@ -121,10 +122,10 @@ internal static unsafe class QuantizedTile
 
         static abstract S Zero { get; }
 
-        /// <summary>Four inputs of a row, for every column.</summary>
+        /// <summary>A group of a row, for every column.</summary>
         static abstract X Inputs(byte* group);
 
-        /// <summary>The four parameters of each column.</summary>
+        /// <summary>The parameters of each column.</summary>
         static abstract X Parameters(sbyte* groups);
 
         static abstract S Add(S sums, X inputs, X parameters);
@@ -135,6 +136,8 @@ internal static unsafe class QuantizedTile
     /// <summary>One instruction (vpdpbusd): 12 sums, two parameters and one input fill 15 of 16 registers.</summary>
     internal readonly struct Vnni256 : IDot<Vector256<int>, Vector256<int>>
     {
+        public static int Group => 4;
+
         public static int Width => 8;
 
         public static int Rows => 6;
@@ -155,85 +158,59 @@ internal static unsafe class QuantizedTile
         public static void Store(int* c, Vector256<int> left, Vector256<int> right, bool add) => Store256(c, left, right, add);
     }
 
-    /// <summary>The bytes of each 32-bit lane as int16: 0 and 2, 1 and 3.</summary>
-    internal readonly struct Halves256(Vector256<short> even, Vector256<short> odd)
+    /// <summary>Products of int16 in exact pairs (pmaddwd): 12 sums, two parameters, one input and a product fill all 16 registers.</summary>
+    internal readonly struct Dot256 : IDot<Vector256<int>, Vector256<short>>
     {
-        public readonly Vector256<short> Even = even, Odd = odd;
-    }
+        public static int Group => 2;
 
-    /// <summary>Products of int16 in exact pairs (pmaddwd): 8 sums, 4 + 2 operands and a product fill 15 of 16 registers.</summary>
-    internal readonly struct Dot256 : IDot<Vector256<int>, Halves256>
-    {
         public static int Width => 8;
 
-        public static int Rows => 4;
+        public static int Rows => 6;
 
         public static Vector256<int> Zero => default;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Halves256 Inputs(byte* group)
-        {
-            Vector256<int> lanes = Vector256.Create(*(int*)group);
-            return new((lanes & Vector256.Create(0x00ff00ff)).AsInt16(), Vector256.ShiftRightLogical(lanes.AsInt16(), 8));
-        }
+        public static Vector256<short> Inputs(byte* group) => Vector256.Create(*(int*)group).AsInt16();
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Halves256 Parameters(sbyte* groups)
-        {
-            Vector256<short> lanes = Vector256.Load((short*)groups);
-            return new(Vector256.ShiftRightArithmetic(Vector256.ShiftLeft(lanes, 8), 8), Vector256.ShiftRightArithmetic(lanes, 8));
-        }
+        public static Vector256<short> Parameters(sbyte* groups) => Avx2.ConvertToVector256Int16(groups);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<int> Add(Vector256<int> sums, Halves256 inputs, Halves256 parameters) =>
-            sums + Avx2.MultiplyAddAdjacent(inputs.Even, parameters.Even) + Avx2.MultiplyAddAdjacent(inputs.Odd, parameters.Odd);
+        public static Vector256<int> Add(Vector256<int> sums, Vector256<short> inputs, Vector256<short> parameters) => sums + Avx2.MultiplyAddAdjacent(inputs, parameters);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Store(int* c, Vector256<int> left, Vector256<int> right, bool add) => Store256(c, left, right, add);
     }
 
-    /// <summary><see cref="Halves256"/> in 128 bits.</summary>
-    internal readonly struct Halves128(Vector128<short> even, Vector128<short> odd)
-    {
-        public readonly Vector128<short> Even = even, Odd = odd;
-    }
-
     /// <summary><see cref="Dot256"/> in 128 bits.</summary>
-    internal readonly struct Dot128 : IDot<Vector128<int>, Halves128>
+    internal readonly struct Dot128 : IDot<Vector128<int>, Vector128<short>>
     {
+        public static int Group => 2;
+
         public static int Width => 4;
 
-        public static int Rows => 4;
+        public static int Rows => 6;
 
         public static Vector128<int> Zero => default;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Halves128 Inputs(byte* group)
-        {
-            Vector128<int> lanes = Vector128.Create(*(int*)group);
-            return new((lanes & Vector128.Create(0x00ff00ff)).AsInt16(), Vector128.ShiftRightLogical(lanes.AsInt16(), 8));
-        }
+        public static Vector128<short> Inputs(byte* group) => Vector128.Create(*(int*)group).AsInt16();
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Halves128 Parameters(sbyte* groups)
-        {
-            Vector128<short> lanes = Vector128.Load((short*)groups);
-            return new(Vector128.ShiftRightArithmetic(Vector128.ShiftLeft(lanes, 8), 8), Vector128.ShiftRightArithmetic(lanes, 8));
-        }
+        public static Vector128<short> Parameters(sbyte* groups) => Sse41.ConvertToVector128Int16(groups);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector128<int> Add(Vector128<int> sums, Halves128 inputs, Halves128 parameters) =>
-            sums + Sse2.MultiplyAddAdjacent(inputs.Even, parameters.Even) + Sse2.MultiplyAddAdjacent(inputs.Odd, parameters.Odd);
+        public static Vector128<int> Add(Vector128<int> sums, Vector128<short> inputs, Vector128<short> parameters) => sums + Sse2.MultiplyAddAdjacent(inputs, parameters);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Store(int* c, Vector128<int> left, Vector128<int> right, bool add) => Store128(c, left, right, add);
     }
 
-    /// <summary>
-    /// 128 bits of any processor, for ARM: each byte of a lane widened and multiplied, four sums an instruction as in float32.
-    /// </summary>
-    internal readonly struct Portable128 : IDot<Vector128<int>, Vector128<int>>
+    /// <summary>128 bits of any processor, for ARM: each half of a lane widened and multiplied, four sums an instruction as in float32.</summary>
+    internal readonly struct Portable128 : IDot<Vector128<int>, Vector128<short>>
     {
+        public static int Group => 2;
+
         public static int Width => 4;
 
         public static int Rows => 4;
@@ -241,28 +218,27 @@ internal static unsafe class QuantizedTile
         public static Vector128<int> Zero => default;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector128<int> Inputs(byte* group) => Vector128.Create(*(int*)group);
+        public static Vector128<short> Inputs(byte* group) => Vector128.Create(*(int*)group).AsInt16();
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector128<int> Parameters(sbyte* groups) => Vector128.Load((int*)groups);
+        public static Vector128<short> Parameters(sbyte* groups) => Vector128.WidenLower(Vector128.CreateScalarUnsafe(*(long*)groups).AsSByte());
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector128<int> Add(Vector128<int> sums, Vector128<int> inputs, Vector128<int> parameters)
-        {
-            Vector128<int> mask = Vector128.Create(255);
-            sums += (inputs & mask) * Vector128.ShiftRightArithmetic(Vector128.ShiftLeft(parameters, 24), 24);
-            sums += (Vector128.ShiftRightLogical(inputs, 8) & mask) * Vector128.ShiftRightArithmetic(Vector128.ShiftLeft(parameters, 16), 24);
-            sums += (Vector128.ShiftRightLogical(inputs, 16) & mask) * Vector128.ShiftRightArithmetic(Vector128.ShiftLeft(parameters, 8), 24);
-            return sums + Vector128.ShiftRightLogical(inputs, 24) * Vector128.ShiftRightArithmetic(parameters, 24);
-        }
+        public static Vector128<int> Add(Vector128<int> sums, Vector128<short> inputs, Vector128<short> parameters) =>
+            sums + Even(inputs) * Even(parameters) + Vector128.ShiftRightArithmetic(inputs.AsInt32(), 16) * Vector128.ShiftRightArithmetic(parameters.AsInt32(), 16);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Store(int* c, Vector128<int> left, Vector128<int> right, bool add) => Store128(c, left, right, add);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static Vector128<int> Even(Vector128<short> halves) => Vector128.ShiftRightArithmetic(Vector128.ShiftLeft(halves.AsInt32(), 16), 16);
     }
 
     /// <summary>One column at a time.</summary>
-    internal readonly struct DotScalar : IDot<int, int>
+    internal readonly struct DotScalar : IDot<int, (int, int)>
     {
+        public static int Group => 2;
+
         public static int Width => 1;
 
         public static int Rows => 4;
@@ -270,15 +246,13 @@ internal static unsafe class QuantizedTile
         public static int Zero => 0;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static int Inputs(byte* group) => *(int*)group;
+        public static (int, int) Inputs(byte* group) => (((short*)group)[0], ((short*)group)[1]);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static int Parameters(sbyte* groups) => *(int*)groups;
+        public static (int, int) Parameters(sbyte* groups) => (groups[0], groups[1]);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static int Add(int sum, int inputs, int parameters) =>
-            sum + (byte)inputs * (sbyte)parameters + (byte)(inputs >> 8) * (sbyte)(parameters >> 8)
-                + (byte)(inputs >> 16) * (sbyte)(parameters >> 16) + (inputs >>> 24) * (parameters >> 24);
+        public static int Add(int sum, (int, int) inputs, (int, int) parameters) => sum + inputs.Item1 * parameters.Item1 + inputs.Item2 * parameters.Item2;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Store(int* c, int left, int right, bool add)

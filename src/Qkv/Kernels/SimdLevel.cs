@@ -16,6 +16,9 @@ public enum SimdLevel
     /// <summary>256-bit vectors (AVX2 with FMA).</summary>
     Vector256 = 256,
 
+    /// <summary>256-bit vectors, and tiles in machine code (AVX2, FMA).</summary>
+    Avx2 = 257,
+
     /// <summary>512-bit vectors (AVX-512).</summary>
     Vector512 = 512,
 
@@ -33,7 +36,7 @@ public enum SimdLevel
 public static class SimdSupport
 {
     /// <summary>
-    /// The environment variable that forces the level down: <c>scalar</c>, <c>128</c>, <c>256</c>, <c>512</c> (no machine code), <c>avx512vnni</c>,
+    /// The environment variable that forces the level down: <c>scalar</c>, <c>128</c>, <c>256</c> and <c>512</c> (no machine code), <c>avx2</c>, <c>avx512vnni</c>,
     /// <c>avx512bf16</c> or <c>amx</c>.
     /// </summary>
     public const string Variable = "QKV_SIMD";
@@ -41,7 +44,7 @@ public static class SimdSupport
     /// <summary>The highest level that the processor has.</summary>
     public static readonly SimdLevel Processor =
         Vector512.IsHardwareAccelerated ? Beyond(X86Base.X64.IsSupported ? X86Base.CpuId : null)
-        : Vector256.IsHardwareAccelerated ? SimdLevel.Vector256
+        : Vector256.IsHardwareAccelerated ? X86Base.X64.IsSupported && Fma.IsSupported ? SimdLevel.Avx2 : SimdLevel.Vector256
         : Vector128.IsHardwareAccelerated ? SimdLevel.Vector128
         : SimdLevel.Scalar;
 
@@ -52,27 +55,31 @@ public static class SimdSupport
     public static readonly SimdLevel Level = Permitted(Choose(Environment.GetEnvironmentVariable(Variable), Processor, OperatingSystem.IsLinux()), TileRegisters.Ask);
 
     /// <summary>The level as the width of its vectors, which is all that kernels written in C# know.</summary>
-    internal static SimdLevel Vectors => Level > SimdLevel.Vector512 ? SimdLevel.Vector512 : Level;
+    internal static SimdLevel Vectors => WithoutMachineCode(Level);
 
     /// <param name="wanted">What <see cref="Variable"/> says.</param>
     /// <param name="processor">The highest level there is.</param>
-    /// <param name="machineCode">Whether levels above 512 bits are used without being asked for.</param>
+    /// <param name="machineCode">Whether levels with machine code are used without being asked for.</param>
     internal static SimdLevel Choose(string? wanted, SimdLevel processor, bool machineCode)
     {
         SimdLevel level = wanted?.Trim().ToLowerInvariant() switch
         {
-            null or "" => machineCode ? processor : SimdLevel.Vector512,
+            null or "" => machineCode ? processor : WithoutMachineCode(processor),
             "scalar" or "0" => SimdLevel.Scalar,
             "128" => SimdLevel.Vector128,
             "256" => SimdLevel.Vector256,
+            "avx2" => SimdLevel.Avx2,
             "512" => SimdLevel.Vector512,
             "avx512vnni" => SimdLevel.Avx512Vnni,
             "avx512bf16" => SimdLevel.Avx512Bf16,
             "amx" => SimdLevel.Amx,
-            _ => throw new ArgumentException($"{Variable}={wanted} is not a SIMD level; use scalar, 128, 256, 512, avx512vnni, avx512bf16 or amx."),
+            _ => throw new ArgumentException($"{Variable}={wanted} is not a SIMD level; use scalar, 128, 256, avx2, 512, avx512vnni, avx512bf16 or amx."),
         };
         return level < processor ? level : processor;
     }
+
+    private static SimdLevel WithoutMachineCode(SimdLevel level) =>
+        level > SimdLevel.Vector512 ? SimdLevel.Vector512 : level is SimdLevel.Avx2 ? SimdLevel.Vector256 : level;
 
     /// <summary>The level with what the operating system gives: tile registers must be asked for, and nobody asks who does not use them.</summary>
     internal static SimdLevel Permitted(SimdLevel level, Func<bool> ask) => level < SimdLevel.Amx || ask() ? level : SimdLevel.Avx512Vnni;

@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics.X86;
+
 namespace Qkv.Kernels.MachineCode;
 
 /// <summary>
@@ -5,13 +7,20 @@ namespace Qkv.Kernels.MachineCode;
 /// the compiler of .NET copies around between its multiply-adds; for every number of rows from 1 to <see cref="Rows"/>. A call is a plain jump: the thread cannot stop
 /// for the garbage collector meanwhile, so a call should stay under 20 µs. Where the processor has AMX, bfloat16 and int8 are multiplied by its tile registers instead
 /// (<c>tdpbf16ps</c>, <c>tdpbusd</c>), from the same panels and several times as fast, by threads that run nothing else (<see cref="OwnThreads"/>).
+/// With AVX2 only, vectors are half as wide, bfloat16 is widened to float32 and int8 to int16 on the way.
 /// </summary>
 internal static unsafe class MachineTiles
 {
     /// <summary>
-    /// Rows of the highest tile. Its 24 accumulators, two vectors of B and two of A fit the 32 registers; 14 rows would too and were measured to be no faster.
+    /// Rows of the highest tile of 512-bit vectors. Its 24 accumulators, two vectors of B and two of A fit the 32 registers; 14 rows would too and were measured to be no faster.
     /// </summary>
-    public const int Rows = 12;
+    public const int Avx512Rows = 12;
+
+    /// <summary>Rows of the highest tile of 256-bit vectors: 12 accumulators, two vectors of B, one of A and a spare one are the 16 registers.</summary>
+    public const int Avx2Rows = 6;
+
+    /// <summary>Rows of the highest tile.</summary>
+    public static readonly int Rows = IsAvx2 ? Avx2Rows : Avx512Rows;
 
     /// <summary>Rows of the highest AMX tile, two registers.</summary>
     public const int AmxRows = 2 * TileRegisters.Rows;
@@ -23,7 +32,7 @@ internal static unsafe class MachineTiles
     private const int MaxSteps = 4096;
 
     // Null unless the level asks for tiles and the operating system allows them.
-    private static readonly byte* s_code = SimdSupport.Level >= SimdLevel.Avx512Vnni ? ExecutableMemory.Load(TileCode.Bytes, out s_refusal) : null;
+    private static readonly byte* s_code = SimdSupport.Level >= SimdLevel.Avx512Vnni || IsAvx2 ? ExecutableMemory.Load(TileCode.Bytes, out s_refusal) : null;
 
     private static readonly string? s_refusal;
 
@@ -33,8 +42,11 @@ internal static unsafe class MachineTiles
     /// <summary>Whether bfloat16 tiles can be called.</summary>
     public static readonly bool HasBFloat16 = s_code != null && SimdSupport.Level >= SimdLevel.Avx512Bf16;
 
-    /// <summary>Whether int8 tiles can be called.</summary>
-    public static readonly bool HasInt8 = s_code != null;
+    /// <summary>Whether tiles of float32 by bfloat16 can be called.</summary>
+    public static readonly bool HasWidening = s_code != null && IsAvx2;
+
+    /// <summary>Whether int8 tiles can be called. What AVX-VNNI has for it .NET exposes, and is faster than the tiles for AVX2.</summary>
+    public static readonly bool HasInt8 = s_code != null && !(IsAvx2 && AvxVnni.IsSupported);
 
     /// <summary>Whether bfloat16 and int8 are multiplied by AMX.</summary>
     public static readonly bool HasAmx = s_code != null && SimdSupport.Level >= SimdLevel.Amx;
@@ -49,15 +61,24 @@ internal static unsafe class MachineTiles
 
     /// <summary>C (rows, 32) float32 = [start +] A (rows, Steps) float32 · B (Steps, 32) float32 [+ added], bit for bit what <see cref="MatMulTile"/> computes in C#.</summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> Float32(int rows) =>
-        At(HasFloat32, OperatingSystem.IsWindows() ? TileCode.Float32Windows : TileCode.Float32, rows);
+        IsAvx2 ? At(HasFloat32, OperatingSystem.IsWindows() ? TileCode.Avx2Float32Windows : TileCode.Avx2Float32, rows)
+        : At(HasFloat32, OperatingSystem.IsWindows() ? TileCode.Float32Windows : TileCode.Float32, rows);
+
+    /// <summary>C (rows, 16) float32 = [start +] A (rows, Steps) float32 · B (Steps, 16) bfloat16, as <see cref="BFloat16Panel"/> has them [+ added]: what <see cref="Float32"/> computes of the same numbers.</summary>
+    public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> Widening(int rows) =>
+        At(HasWidening, OperatingSystem.IsWindows() ? TileCode.Avx2BFloat16Windows : TileCode.Avx2BFloat16, rows);
 
     /// <summary>C (rows, 32) float32 = [start +] A (rows, Steps · 2) bfloat16 · B (Steps, 32, 2) bfloat16 [+ added]. See the twin in the tests for every bit of it.</summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> BFloat16(int rows) =>
         At(HasBFloat16, OperatingSystem.IsWindows() ? TileCode.BFloat16Windows : TileCode.BFloat16, rows);
 
-    /// <summary>C (rows, 32) int32 = [start +] A (rows, Steps · 4) uint8 · B (Steps, 32, 4) int8 [+ added], exact modulo 2³².</summary>
+    /// <summary>
+    /// C (rows, 32) int32 = [start +] A (rows, Steps · 4) uint8 · B (Steps, 32, 4) int8 [+ added], exact modulo 2³²; with AVX2 C (rows, 16) = A (rows, Steps · 2) int16 from 0 to 255 ·
+    /// B (Steps, 16, 2) int8.
+    /// </summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> Int8(int rows) =>
-        At(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8, rows);
+        IsAvx2 ? At(HasInt8, OperatingSystem.IsWindows() ? TileCode.Avx2Int8Windows : TileCode.Avx2Int8, rows)
+        : At(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8, rows);
 
     /// <summary>
     /// What <see cref="BFloat16"/> computes, for up to <see cref="AmxRows"/> rows by AMX, which sums in another order: from what is added if anything is, else from the start, by the sums of 32 odd and even
@@ -79,6 +100,9 @@ internal static unsafe class MachineTiles
     /// null.
     /// </summary>
     public static void MultiplyFloat32(ref TileCall call, int rows) => Multiply(&Float32, Rows, ref call, rows);
+
+    /// <summary>The same for float32 by bfloat16.</summary>
+    public static void MultiplyWidening(ref TileCall call, int rows) => Multiply(&Widening, Rows, ref call, rows);
 
     /// <summary>The same for bfloat16, by AMX where there is one.</summary>
     public static void MultiplyBFloat16(ref TileCall call, int rows)
@@ -123,9 +147,11 @@ internal static unsafe class MachineTiles
         }
     }
 
+    private static bool IsAvx2 => SimdSupport.Level == SimdLevel.Avx2;
+
     private static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> At(bool has, ReadOnlySpan<ushort> entries, int rows)
     {
-        if (!has) throw new PlatformNotSupportedException("This process has no such tile; ask HasFloat32, HasBFloat16 or HasInt8 first.");
+        if (!has) throw new PlatformNotSupportedException("This process has no such tile; ask HasFloat32, HasWidening, HasBFloat16 or HasInt8 first.");
         return (delegate* unmanaged[SuppressGCTransition]<TileCall*, void>)(s_code + entries[rows - 1]);
     }
 
