@@ -154,6 +154,25 @@ internal sealed partial class TileAssembler
         if (_vectors is Avx2Instructions) _vectors.Zero(_code, Avx2Instructions.Spare);
         if (_vectors.Distances is { } distances)
         {
+            // What is added will be read at the end, and has been pushed out of the first cache since it was written.
+            Label nothing = _code.CreateLabel();
+            _code.mov(rax, Argument(nameof(TileCall.C)));
+            _code.mov(distances.Ahead, Argument(nameof(TileCall.CStride)));
+            for (int row = 0; row < _vectors.Rows; row++)
+            {
+                _code.prefetchw(__byte_ptr[rax]);
+                _code.add(rax, distances.Ahead);
+            }
+            _code.mov(rax, Argument(nameof(TileCall.Added)));
+            _code.test(rax, rax);
+            _code.je(nothing);
+            _code.mov(distances.Ahead, Argument(nameof(TileCall.AddedStride)));
+            for (int row = 0; row < _vectors.Rows; row++)
+            {
+                _code.prefetcht0(__byte_ptr[rax]);
+                _code.add(rax, distances.Ahead);
+            }
+            _code.Label(ref nothing);
             _code.mov(distances.Ahead, Argument(nameof(TileCall.Ahead)));
             _code.mov(distances.BStride, Argument(nameof(TileCall.BStride)));
         }
@@ -199,8 +218,28 @@ internal sealed partial class TileAssembler
         _code.Label(ref end);
         // Everything that counts rows goes on to the rows below, from where the end goes back up.
         _code.mov(Argument(nameof(TileCall.Next)), s_next);
-        _code.imul(s_stride, s_stride, rows);
-        _code.add(Argument(nameof(TileCall.A)), s_stride);
+        if (_vectors.Distances == null)
+        {
+            _code.imul(s_stride, s_stride, rows);
+            _code.add(Argument(nameof(TileCall.A)), s_stride);
+        }
+        else
+        {
+            // The first lines of these rows, which no processor foresees, come while the sums are stored.
+            (AssemblerRegister64 first, AssemblerRegister64 fourth) = (_vectors.Bases[0], _vectors.Bases[1]);
+            _code.imul(first, s_stride, rows);
+            _code.add(first, Argument(nameof(TileCall.A)));
+            _code.mov(Argument(nameof(TileCall.A)), first);
+            _code.lea(fourth, __[s_stride + s_stride * 2]);
+            _code.add(fourth, first);
+            for (int line = 0; line < 3; line++)
+                foreach (AssemblerRegister64 row in _vectors.Bases)
+                {
+                    _code.prefetcht0(__byte_ptr[row + line * LineBytes]);
+                    _code.prefetcht0(__byte_ptr[row + s_stride + line * LineBytes]);
+                    _code.prefetcht0(__byte_ptr[row + s_stride * 2 + line * LineBytes]);
+                }
+        }
         _code.mov(s_cStride, Argument(nameof(TileCall.CStride)));
         _code.imul(s_c, s_cStride, rows);
         _code.add(s_c, Argument(nameof(TileCall.C)));
