@@ -112,8 +112,9 @@ internal static class Facts
         yield return new(group, "memory_of_parameters", held, Megabytes(held));
         yield return new(group, "memory_of_process", resident, Megabytes(resident));
         yield return new(group, "simd", (int)SimdSupport.Vectors, Bits(SimdSupport.Level));
-        yield return new(group, "simd_of_processor", Math.Min((int)SimdSupport.Processor, (int)SimdLevel.Vector512), Bits(SimdSupport.Processor));
-        yield return new(group, "machine_code", (string[])[.. MachineTiles.HasInt8 ? ["float32", "int8"] : (string[])[], .. MachineTiles.HasBFloat16 ? ["bfloat16"] : (string[])[]], MachineTiles.Refusal);
+        yield return new(group, "simd_of_processor", (int)SimdSupport.VectorsOf(SimdSupport.Processor), Bits(SimdSupport.Processor));
+        (string Name, bool Has)[] tiles = [("float32", MachineTiles.HasFloat32), ("int8", MachineTiles.HasInt8), ("bfloat16", MachineTiles.HasBFloat16 || MachineTiles.HasWidening)];
+        yield return new(group, "machine_code", (string[])[.. tiles.Where(tile => tile.Has).Select(tile => tile.Name)], MachineTiles.Refusal);
         yield return new(group, "threads", encoder.Model.Encoder.Threads);
         yield return new(group, "threads_of_machine", Workers.Limit);
     }
@@ -153,6 +154,7 @@ internal static class Facts
     private static string Bits(SimdLevel level) => level switch
     {
         SimdLevel.Scalar => "scalar",
+        SimdLevel.Avx2 => "256 bits, AVX2",
         SimdLevel.Avx512Vnni => "512 bits, AVX512-VNNI",
         SimdLevel.Avx512Bf16 => "512 bits, AVX512-VNNI, AVX512-BF16",
         SimdLevel.Amx => "512 bits, AVX512-VNNI, AVX512-BF16, AMX",

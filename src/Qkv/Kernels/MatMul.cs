@@ -21,6 +21,8 @@ internal readonly unsafe struct MatMul : IKernel
     // 192 rows of them are 96 KB of Y, read and written once for every block of K.
     internal const int MaxColumnsPerPart = 128;
 
+    internal static int MaxPanelsPerPart => MaxColumnsPerPart / Width;
+
     // Rows of Y begin a page each, so what follows the sums takes a few rows through all panels of a part before the next.
     internal const int RowsToFinish = 12;
 
@@ -65,13 +67,13 @@ internal readonly unsafe struct MatMul : IKernel
         _rowBlocks = (rows + MostRows - 1) / MostRows;
         _rowBlock = (rows + _rowBlocks - 1) / _rowBlocks;
         _threads = Math.Min(threads, Workers.Limit);
-        _panelsPerPart = PanelsPerPart(_panelCount, _rowBlocks, _threads);
+        _panelsPerPart = PanelsPerPart(_panelCount, _rowBlocks, _threads, MaxPanelsPerPart);
     }
 
     /// <summary>As many panels in a part as leave every thread several parts, and none much more than another.</summary>
-    internal static int PanelsPerPart(int panels, int rowBlocks, int threads)
+    internal static int PanelsPerPart(int panels, int rowBlocks, int threads, int atMost)
     {
-        int most = Math.Clamp(panels * rowBlocks / (PartsPerThread * threads), 1, MaxColumnsPerPart / Width), best = most;
+        int most = Math.Clamp(panels * rowBlocks / (PartsPerThread * threads), 1, atMost), best = most;
         for (int each = most - 1; each > 0 && threads > 1; each--)
             if (LongestWork(each) < LongestWork(best)) best = each;
         return best;

@@ -58,7 +58,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         _rowBlocks = (rows + most - 1) / most;
         _rowBlock = (rows + _rowBlocks - 1) / _rowBlocks;
         _threads = Math.Min(threads, Workers.Limit);
-        _panelsPerPart = MatMul.PanelsPerPart(_panelCount, _rowBlocks, _threads);
+        _panelsPerPart = MatMul.PanelsPerPart(_panelCount, _rowBlocks, _threads, MatMul.MaxPanelsPerPart);
     }
 
     /// <summary>As <see cref="MatMul.Forward"/>.</summary>

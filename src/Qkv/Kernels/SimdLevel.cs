@@ -55,7 +55,7 @@ public static class SimdSupport
     public static readonly SimdLevel Level = Permitted(Choose(Environment.GetEnvironmentVariable(Variable), Processor, OperatingSystem.IsLinux()), TileRegisters.Ask);
 
     /// <summary>The level as the width of its vectors, which is all that kernels written in C# know.</summary>
-    internal static SimdLevel Vectors => WithoutMachineCode(Level);
+    internal static SimdLevel Vectors => VectorsOf(Level);
 
     /// <param name="wanted">What <see cref="Variable"/> says.</param>
     /// <param name="processor">The highest level there is.</param>
@@ -64,7 +64,7 @@ public static class SimdSupport
     {
         SimdLevel level = wanted?.Trim().ToLowerInvariant() switch
         {
-            null or "" => machineCode ? processor : WithoutMachineCode(processor),
+            null or "" => machineCode ? processor : VectorsOf(processor),
             "scalar" or "0" => SimdLevel.Scalar,
             "128" => SimdLevel.Vector128,
             "256" => SimdLevel.Vector256,
@@ -78,8 +78,8 @@ public static class SimdSupport
         return level < processor ? level : processor;
     }
 
-    private static SimdLevel WithoutMachineCode(SimdLevel level) =>
-        level > SimdLevel.Vector512 ? SimdLevel.Vector512 : level is SimdLevel.Avx2 ? SimdLevel.Vector256 : level;
+    /// <summary>A level without its machine code.</summary>
+    internal static SimdLevel VectorsOf(SimdLevel level) => level switch { >= SimdLevel.Vector512 => SimdLevel.Vector512, >= SimdLevel.Vector256 => SimdLevel.Vector256, _ => level };
 
     /// <summary>The level with what the operating system gives: tile registers must be asked for, and nobody asks who does not use them.</summary>
     internal static SimdLevel Permitted(SimdLevel level, Func<bool> ask) => level < SimdLevel.Amx || ask() ? level : SimdLevel.Avx512Vnni;

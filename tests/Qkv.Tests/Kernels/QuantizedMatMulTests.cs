@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using CsCheck;
@@ -14,14 +15,14 @@ public unsafe class QuantizedMatMulTests
 {
     private delegate void Tile(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, sbyte* next);
 
-    private static readonly Dictionary<string, (bool Runs, Tile Tile)> s_tiles = new()
+    private static readonly Dictionary<string, (bool Runs, int Group, Tile Tile)> s_tiles = new()
     {
-        ["chosen"] = (true, QuantizedTile.Multiply),
-        ["vnni256"] = (AvxVnni.IsSupported, QuantizedTile.Multiply<Vector256<int>, Vector256<int>, QuantizedTile.Vnni256>),
-        ["dot256"] = (Avx2.IsSupported, QuantizedTile.Multiply<Vector256<int>, QuantizedTile.Halves256, QuantizedTile.Dot256>),
-        ["dot128"] = (Sse2.IsSupported, QuantizedTile.Multiply<Vector128<int>, QuantizedTile.Halves128, QuantizedTile.Dot128>),
-        ["portable128"] = (true, QuantizedTile.Multiply<Vector128<int>, Vector128<int>, QuantizedTile.Portable128>),
-        ["scalar"] = (true, QuantizedTile.Multiply<int, int, QuantizedTile.DotScalar>),
+        ["chosen"] = (true, QuantizedTile.Group, QuantizedTile.Multiply),
+        ["vnni256"] = (AvxVnni.IsSupported, 4, QuantizedTile.Multiply<Vector256<int>, Vector256<int>, QuantizedTile.Vnni256>),
+        ["dot256"] = (Avx2.IsSupported, 2, QuantizedTile.Multiply<Vector256<int>, Vector256<short>, QuantizedTile.Dot256>),
+        ["dot128"] = (Sse41.IsSupported, 2, QuantizedTile.Multiply<Vector128<int>, Vector128<short>, QuantizedTile.Dot128>),
+        ["portable128"] = (true, 2, QuantizedTile.Multiply<Vector128<int>, Vector128<short>, QuantizedTile.Portable128>),
+        ["scalar"] = (true, 2, QuantizedTile.Multiply<int, (int, int), QuantizedTile.DotScalar>),
     };
 
     [Theory]
@@ -33,28 +34,31 @@ public unsafe class QuantizedMatMulTests
     [InlineData("scalar")]
     public void Every_tile_adds_exactly(string name)
     {
-        (bool runs, Tile tile) = s_tiles[name];
+        (bool runs, int group, Tile tile) = s_tiles[name];
         Assert.SkipUnless(runs, "This processor has no such instruction.");
-        ThreadOfItsOwn.Run(() => AddsExactly(name, tile));
+        ThreadOfItsOwn.Run(() => AddsExactly(name, group, tile));
     }
 
-    private static void AddsExactly(string name, Tile tile) =>
+    private static void AddsExactly(string name, int group, Tile tile) =>
         Gen.Select(Gen.Int[1, 26], Gen.Int[0, 70], Gen.Bool, Gen.Bool, Gen.Int).Repeatable().Sample((rows, steps, extreme, add, seed) =>
         {
-            const int gap = 5, width = MatMulTile.PanelWidth;
+            const int gap = 5;
+            int width = MatMulTile.PanelWidth;
             var random = new Random(seed);
             if (name == "chosen") steps -= steps % MachineTiles.StepsAtOnce;
             int aStride = 4 * steps + gap, cStride = width + gap;
             byte[] a = new byte[rows * aStride + 1];
-            sbyte[] b = new sbyte[4 * steps * width + 1];
-            for (int i = 0; i < a.Length; i++) a[i] = (byte)(extreme ? 255 : random.Next(256));
+            sbyte[] b = new sbyte[group * steps * width + 1];
+            // Of an int16 the upper byte stays zero.
+            for (int row = 0; row < rows; row++)
+                for (int i = 0; i < 4 * steps; i += 4 / group) a[row * aStride + i] = (byte)(extreme ? 255 : random.Next(256));
             for (int i = 0; i < b.Length; i++) b[i] = (sbyte)(extreme ? (seed % 2 == 0 ? -128 : 127) : random.Next(-128, 128));
             int[] c = [.. Enumerable.Range(0, rows * cStride + 1).Select(_ => random.Next(-1000, 1000))], expected = [.. c];
             for (int row = 0; row < rows; row++)
                 for (int column = 0; column < width; column++)
                 {
                     int sum = add ? c[row * cStride + column] : 0;
-                    for (int k = 0; k < 4 * steps; k++) sum += a[row * aStride + k] * b[k / 4 * 4 * width + 4 * column + k % 4];
+                    for (int k = 0; k < group * steps; k++) sum += a[row * aStride + k * 4 / group] * b[k / group * group * width + group * column + k % group];
                     expected[row * cStride + column] = sum;
                 }
             fixed (byte* first = a)
@@ -70,13 +74,13 @@ public unsafe class QuantizedMatMulTests
         // All of one sign, or both; a row of zeros between.
         if (sign != 0) x = [.. x.Select(number => sign * Math.Abs(number))];
         x.AsSpan(inner, inner).Clear();
-        (float[] scales, int[] zeros, byte[] q) = Quantize(x, inner);
+        (float[] scales, int[] zeros, int[] q) = Quantize(x, inner);
         for (int row = 0; row < 3; row++)
         {
             ReadOnlySpan<float> numbers = x.AsSpan(row * inner, inner);
             (float scale, int zero, int[] expected) = QuantizedTwin.Inputs(numbers);
             Assert.Equal((scale, zero), (scales[row], zeros[row]));
-            ReadOnlySpan<byte> ours = q.AsSpan(row * QuantizedPanels.Stride(inner), QuantizedPanels.Stride(inner));
+            ReadOnlySpan<int> ours = q.AsSpan(row * QuantizedPanels.Padded(inner), QuantizedPanels.Padded(inner));
             for (int i = 0; i < inner; i++)
             {
                 Assert.Equal(expected[i], ours[i]);
@@ -156,20 +160,21 @@ public unsafe class QuantizedMatMulTests
     public void A_map_held_as_int8_takes_a_quarter_of_the_memory()
     {
         const int columns = 64, inner = 301, perColumn = 3 * 4;
-        int padded = MachineTiles.HasAmx ? 320 : 304;
+        int padded = MachineTiles.HasAmx ? 320 : QuantizedTile.InFours ? 304 : 302;
         Assert.Equal(columns * (padded + perColumn), new PackedMatrix(1, columns, inner, Precision.Int8).Size);
     }
 
-    private static (float[] Scales, int[] Zeros, byte[] Q) Quantize(float[] x, int inner)
+    private static (float[] Scales, int[] Zeros, int[] Q) Quantize(float[] x, int inner)
     {
         int rows = x.Length / inner;
         var scales = new float[rows];
         var zeros = new int[rows];
         // What is not written shows.
-        byte[] q = [.. Enumerable.Repeat((byte)99, rows * QuantizedPanels.Stride(inner))];
+        int rowBytes = QuantizedTile.InputBytes * QuantizedPanels.Steps(inner);
+        byte[] q = [.. Enumerable.Repeat((byte)99, rows * rowBytes)];
         fixed (float* source = x, scale = scales)
         fixed (int* zero = zeros)
-        fixed (byte* destination = q) new QuantizedRows(source, inner, rows, inner, destination, QuantizedPanels.Stride(inner), scale, zero, threads: 2).Run();
-        return (scales, zeros, q);
+        fixed (byte* destination = q) new QuantizedRows(source, inner, rows, inner, destination, rowBytes, scale, zero, threads: 2).Run();
+        return (scales, zeros, QuantizedTile.InFours ? [.. q] : [.. MemoryMarshal.Cast<byte, short>(q)]);
     }
 }

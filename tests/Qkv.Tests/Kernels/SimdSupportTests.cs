@@ -12,6 +12,11 @@ public class SimdSupportTests
     [Theory]
     [InlineData(null, SimdLevel.Vector512, SimdLevel.Vector512)]
     [InlineData("", SimdLevel.Vector256, SimdLevel.Vector256)]
+    [InlineData(null, SimdLevel.Avx2, SimdLevel.Avx2)]
+    [InlineData("avx2", SimdLevel.Avx512Bf16, SimdLevel.Avx2)]
+    [InlineData("AVX2", SimdLevel.Vector128, SimdLevel.Vector128)]
+    [InlineData("256", SimdLevel.Avx2, SimdLevel.Vector256)] // no machine code
+    [InlineData("512", SimdLevel.Avx2, SimdLevel.Avx2)]
     [InlineData("512", SimdLevel.Vector512, SimdLevel.Vector512)]
     [InlineData("256", SimdLevel.Vector512, SimdLevel.Vector256)]
     [InlineData(" 128 ", SimdLevel.Vector512, SimdLevel.Vector128)]
@@ -37,6 +42,8 @@ public class SimdSupportTests
     [InlineData(null, SimdLevel.Avx512Bf16, SimdLevel.Vector512)]
     [InlineData("", SimdLevel.Avx512Vnni, SimdLevel.Vector512)]
     [InlineData(null, SimdLevel.Vector256, SimdLevel.Vector256)]
+    [InlineData(null, SimdLevel.Avx2, SimdLevel.Vector256)]
+    [InlineData("avx2", SimdLevel.Avx2, SimdLevel.Avx2)]
     [InlineData("avx512bf16", SimdLevel.Avx512Bf16, SimdLevel.Avx512Bf16)]
     [InlineData("avx512vnni", SimdLevel.Avx512Bf16, SimdLevel.Avx512Vnni)]
     public void Where_machine_code_was_not_tested_it_must_be_asked_for(string? wanted, SimdLevel processor, SimdLevel expected) =>
@@ -82,8 +89,8 @@ public class SimdSupportTests
     [Fact]
     public void An_unknown_level_is_an_error_that_says_what_is_known()
     {
-        string message = Assert.Throws<ArgumentException>(() => SimdSupport.Choose("avx2", SimdLevel.Vector512, machineCode: true)).Message;
-        Assert.All((string[])["QKV_SIMD=avx2", "scalar", "128", "256", "512", "avx512vnni", "avx512bf16", "amx"], part => Assert.Contains(part, message));
+        string message = Assert.Throws<ArgumentException>(() => SimdSupport.Choose("avx9", SimdLevel.Vector512, machineCode: true)).Message;
+        Assert.All((string[])["QKV_SIMD=avx9", "scalar", "128", "256", "avx2", "512", "avx512vnni", "avx512bf16", "amx"], part => Assert.Contains(part, message));
     }
 
     [Fact]
@@ -91,7 +98,7 @@ public class SimdSupportTests
     {
         SimdLevel wanted = SimdSupport.Choose(Environment.GetEnvironmentVariable(SimdSupport.Variable), SimdLevel.Amx, OperatingSystem.IsLinux());
         Assert.Equal(SimdSupport.Permitted((SimdLevel)Math.Min((int)wanted, (int)SimdSupport.Processor), TileRegisters.Ask), SimdSupport.Level);
-        Assert.Equal((SimdLevel)Math.Min((int)SimdSupport.Level, (int)SimdLevel.Vector512), SimdSupport.Vectors);
+        Assert.Equal(SimdSupport.Level switch { >= SimdLevel.Vector512 => SimdLevel.Vector512, >= SimdLevel.Vector256 => SimdLevel.Vector256, var level => level }, SimdSupport.Vectors);
         if (Environment.GetEnvironmentVariable("DOTNET_EnableHWIntrinsic") == "0") Assert.Equal(SimdLevel.Scalar, SimdSupport.Level);
         if (Environment.GetEnvironmentVariable("DOTNET_EnableAVX2") == "0") Assert.True(SimdSupport.Level <= SimdLevel.Vector128);
     }

@@ -28,10 +28,10 @@ internal static class TileTwin
         return Flush(Flush(sum) + Flush(even + odd));
     }
 
-    /// <summary><c>vpdpbusd</c>, and <c>tdpbusd</c> in any order: four products of unsigned and signed bytes, and their sum modulo 2³².</summary>
+    /// <summary><c>vpdpbusd</c>, <c>vpmaddwd</c> and <c>vpaddd</c>, and <c>tdpbusd</c> in any order: products of unsigned and signed bytes, and their sum modulo 2³².</summary>
     public static int Int8(int sum, ReadOnlySpan<byte> a, ReadOnlySpan<sbyte> b)
     {
-        for (int i = 0; i < 4; i++) sum = unchecked(sum + a[i] * b[i]);
+        for (int i = 0; i < a.Length; i++) sum = unchecked(sum + a[i] * b[i]);
         return sum;
     }
 

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 using CsCheck;
 using Qkv.Kernels;
 using Qkv.Kernels.MachineCode;
@@ -10,7 +11,9 @@ namespace Qkv.Tests.Kernels.MachineCode;
 [Trait("Suite", "Numerical")]
 public unsafe class MachineTilesTests : IDisposable
 {
-    private const int MaxSteps = 48, MaxTiles = 2, Columns = 32, Gap = 100, MostRows = MaxTiles * MachineTiles.AmxRows;
+    private const int MaxSteps = 48, MaxTiles = 2, Gap = 100, MostRows = MaxTiles * MachineTiles.AmxRows;
+
+    private static readonly int s_columns = MatMulTile.PanelWidth;
 
     private static readonly Gen<Shape> s_shapes =
         Gen.Select(Gen.Select(Gen.Int[1, MachineTiles.Rows], Gen.Int[1, MaxTiles], Gen.Int[0, MaxSteps]), Gen.Bool, Gen.Bool, Gen.Enum<Numbers>(), Gen.Int[0, Gap / 4], Gen.Int)
@@ -20,8 +23,8 @@ public unsafe class MachineTilesTests : IDisposable
     private static readonly Gen<Shape> s_amxShapes = Gen.Select(s_shapes, Gen.Int[1, MachineTiles.AmxRows], Gen.Int[0, MaxSteps / MachineTiles.AmxSteps])
         .Select((shape, rows, steps) => shape with { Rows = rows, Steps = steps * MachineTiles.AmxSteps });
 
-    private readonly GuardedMemory _a = new(MostRows * (4 * MaxSteps + Gap)), _b = new((128 + Gap) * MaxSteps), _start = new(4 * Columns), _c = new(MostRows * (4 * Columns + Gap) + Gap),
-        _added = new(MostRows * (4 * Columns + Gap));
+    private readonly GuardedMemory _a = new(MostRows * (4 * MaxSteps + Gap)), _b = new((128 + Gap) * MaxSteps), _start = new(4 * s_columns), _c = new(MostRows * (4 * s_columns + Gap) + Gap),
+        _added = new(MostRows * (4 * s_columns + Gap));
 
     /// <summary>What is multiplied.</summary>
     public enum Numbers
@@ -56,6 +59,13 @@ public unsafe class MachineTilesTests : IDisposable
     }
 
     [Fact]
+    public void Widened_bfloat16_is_multiplied_as_the_float32_that_it_is()
+    {
+        Assert.SkipUnless(MachineTiles.HasWidening, "No tiles that widen here.");
+        s_shapes.Repeatable().Sample(shape => CheckWidening(shape), iter: Effort.Iterations(20_000), threads: 1);
+    }
+
+    [Fact]
     public void BFloat16_is_what_its_instruction_is_specified_to_be()
     {
         Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
@@ -76,9 +86,9 @@ public unsafe class MachineTilesTests : IDisposable
         Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
         ushort[] a = [Number(-digits, exponent / 2), Number(1, oddA)], b = [Number(1, exponent - exponent / 2), Number(1, oddB)];
         float expected = MathF.ScaleB(expectedInSmallest, -126), twin = TileTwin.BFloat16(0, a[0], a[1], b[0], b[1]);
-        ushort[] panel = new ushort[2 * Columns];
-        for (int column = 0; column < Columns; column++) b.CopyTo(panel, 2 * column);
-        float[] y = Call<ushort, ushort, float>(MachineTiles.BFloat16(1), new Shape(1, 1, 1, false, false, Numbers.Usual, 0, 0), a, panel, new float[Columns], new float[Columns]);
+        ushort[] panel = new ushort[2 * s_columns];
+        for (int column = 0; column < s_columns; column++) b.CopyTo(panel, 2 * column);
+        float[] y = Call<ushort, ushort, float>(MachineTiles.BFloat16(1), new Shape(1, 1, 1, false, false, Numbers.Usual, 0, 0), a, panel, new float[s_columns], new float[s_columns]);
         Assert.Equal(expected, twin);
         Assert.All(y, actual => Assert.Equal(expected, actual));
 
@@ -102,19 +112,19 @@ public unsafe class MachineTilesTests : IDisposable
             float[] actual = Call<ushort, ushort, float>(MachineTiles.AmxBFloat16(shape.Rows), shape, a, b, start, c);
             ushort[] own = new ushort[2 * MachineTiles.AmxSteps], met = new ushort[own.Length];
             for (int row = 0; row < shape.AllRows; row++)
-                for (int column = 0; column < Columns; column++)
+                for (int column = 0; column < s_columns; column++)
                 {
-                    float sum = shape.Add ? c[row * Columns + column] : shape.Start ? start[column] : 0;
+                    float sum = shape.Add ? c[row * s_columns + column] : shape.Start ? start[column] : 0;
                     for (int step = 0; step < shape.Steps; step += MachineTiles.AmxSteps)
                     {
                         for (int i = 0; i < own.Length; i++)
                         {
                             own[i] = a[2 * (row * shape.Steps + step) + i];
-                            met[i] = b[2 * ((step + i / 2) * Columns + column) + i % 2];
+                            met[i] = b[2 * ((step + i / 2) * s_columns + column) + i % 2];
                         }
                         sum = TileTwin.AmxBFloat16(sum, own, met);
                     }
-                    Same(shape, row, column, shape.Add && shape.Start ? sum + start[column] : sum, actual[row * Columns + column]);
+                    Same(shape, row, column, shape.Add && shape.Start ? sum + start[column] : sum, actual[row * s_columns + column]);
                 }
             (byte[] a8, sbyte[] b8, int[] start8, int[] c8) = shape.ForInt8();
             CompareInt8(shape, a8, b8, start8, c8, Call<byte, sbyte, int>(MachineTiles.AmxInt8(shape.Rows), shape, a8, b8, start8, c8));
@@ -131,27 +141,36 @@ public unsafe class MachineTilesTests : IDisposable
             float[] all = Call<ushort, ushort, float>(MachineTiles.AmxBFloat16(shape.Rows), shape, a, b, start, c);
             Shape part = shape with { Rows = Math.Min(rows, shape.Rows), Tiles = 1 };
             int before = shape.AllRows - part.Rows;
-            Bits.Equal(all.AsSpan(before * Columns), Call<ushort, ushort, float>(MachineTiles.AmxBFloat16(part.Rows), part, a[(before * 2 * shape.Steps)..], b, start, c[(before * Columns)..]));
+            Bits.Equal(all.AsSpan(before * s_columns), Call<ushort, ushort, float>(MachineTiles.AmxBFloat16(part.Rows), part, a[(before * 2 * shape.Steps)..], b, start, c[(before * s_columns)..]));
         }, iter: Effort.Iterations(2_000), threads: 1));
     }
 
     [Fact]
     public void A_row_has_the_same_bits_in_a_tile_of_any_height()
     {
-        Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
+        Assert.SkipUnless(MachineTiles.HasFloat32, "No tiles here.");
         Gen.Select(s_shapes, Gen.Int[1, MachineTiles.Rows]).Repeatable().Sample((shape, rows) =>
         {
-            (float[] a32, float[] b32, float[] start32, float[] c32) = shape.ForFloat32();
-            (ushort[] a, ushort[] b, float[] start, float[] c) = shape.ForBFloat16();
-            (byte[] a8, sbyte[] b8, int[] start8, int[] c8) = shape.ForInt8();
-            float[] all32 = Call<float, float, float>(MachineTiles.Float32(shape.Rows), shape, a32, b32, start32, c32), all = Call<ushort, ushort, float>(MachineTiles.BFloat16(shape.Rows), shape, a, b, start, c);
-            int[] all8 = Call<byte, sbyte, int>(MachineTiles.Int8(shape.Rows), shape, a8, b8, start8, c8);
             // The last rows, so that each has another place in its tile.
             Shape part = shape with { Rows = Math.Min(rows, shape.Rows), Tiles = 1 };
             int before = shape.AllRows - part.Rows;
-            Bits.Equal(all32.AsSpan(before * Columns), Call<float, float, float>(MachineTiles.Float32(part.Rows), part, a32[(before * shape.Steps)..], b32, start32, c32[(before * Columns)..]));
-            Bits.Equal(all.AsSpan(before * Columns), Call<ushort, ushort, float>(MachineTiles.BFloat16(part.Rows), part, a[(before * 2 * shape.Steps)..], b, start, c[(before * Columns)..]));
-            Assert.Equal(all8[(before * Columns)..], Call<byte, sbyte, int>(MachineTiles.Int8(part.Rows), part, a8[(before * 4 * shape.Steps)..], b8, start8, c8[(before * Columns)..]));
+            {
+                (float[] a, float[] b, float[] start, float[] c) = shape.ForFloat32();
+                float[] all = Call<float, float, float>(MachineTiles.Float32(shape.Rows), shape, a, b, start, c);
+                Bits.Equal(all.AsSpan(before * s_columns), Call<float, float, float>(MachineTiles.Float32(part.Rows), part, a[(before * shape.Steps)..], b, start, c[(before * s_columns)..]));
+            }
+            if (MachineTiles.HasWidening)
+            {
+                (float[] a, ushort[] b, float[] start, float[] c) = shape.ForWidening();
+                float[] all = Call<float, ushort, float>(MachineTiles.Widening(shape.Rows), shape, a, b, start, c);
+                Bits.Equal(all.AsSpan(before * s_columns), Call<float, ushort, float>(MachineTiles.Widening(part.Rows), part, a[(before * shape.Steps)..], b, start, c[(before * s_columns)..]));
+            }
+            if (MachineTiles.HasBFloat16)
+            {
+                (ushort[] a, ushort[] b, float[] start, float[] c) = shape.ForBFloat16();
+                float[] all = Call<ushort, ushort, float>(MachineTiles.BFloat16(shape.Rows), shape, a, b, start, c);
+                Bits.Equal(all.AsSpan(before * s_columns), Call<ushort, ushort, float>(MachineTiles.BFloat16(part.Rows), part, a[(before * 2 * shape.Steps)..], b, start, c[(before * s_columns)..]));
+            }
         }, iter: Effort.Iterations(5_000), threads: 1);
     }
 
@@ -163,21 +182,21 @@ public unsafe class MachineTilesTests : IDisposable
         foreach (int steps in (int[])[0, 1, 500, 5_000])
             for (int rows = 1; rows <= 40; rows++)
             {
-                float[] a = [.. Enumerable.Range(0, rows * steps).Select(i => i % 19 - 9f)], b = [.. Enumerable.Range(0, Columns * steps).Select(i => i % 23 - 11f)], c = new float[rows * Columns];
+                float[] a = [.. Enumerable.Range(0, rows * steps).Select(i => i % 19 - 9f)], b = [.. Enumerable.Range(0, s_columns * steps).Select(i => i % 23 - 11f)], c = new float[rows * s_columns];
                 fixed (float* pa = a, pb = b, pc = c)
                 {
-                    TileCall call = new() { A = (byte*)pa, AStride = 4 * steps, B = (byte*)pb, BStride = 4 * Columns, C = (byte*)pc, CStride = 4 * Columns, Steps = steps };
+                    TileCall call = new() { A = (byte*)pa, AStride = 4 * steps, B = (byte*)pb, BStride = 4 * s_columns, C = (byte*)pc, CStride = 4 * s_columns, Steps = steps };
                     MachineTiles.MultiplyFloat32(ref call, rows);
                 }
                 for (int row = 0; row < rows; row++)
-                    Assert.Equal(Enumerable.Range(0, steps).Sum(k => a[row * steps + k] * b[k * Columns + row % Columns]), c[row * Columns + row % Columns]);
+                    Assert.Equal(Enumerable.Range(0, steps).Sum(k => a[row * steps + k] * b[k * s_columns + row % s_columns]), c[row * s_columns + row % s_columns]);
             }
     }
 
     [Fact]
     public void Many_threads_and_collections_change_nothing()
     {
-        Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
+        Assert.SkipUnless(MachineTiles.HasFloat32, "No tiles here.");
         const int threads = 8;
         int calls = Effort.Iterations(400), atWork = threads;
         var failures = new string?[threads];
@@ -196,10 +215,12 @@ public unsafe class MachineTilesTests : IDisposable
     [Fact]
     public void A_height_that_no_tile_has_is_refused()
     {
-        Assert.SkipUnless(MachineTiles.HasBFloat16, "No bfloat16 tiles here.");
+        Assert.SkipUnless(MachineTiles.HasFloat32, "No tiles here.");
         Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.Float32(0));
-        Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.BFloat16(0));
-        Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.Int8(MachineTiles.Rows + 1));
+        Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.Float32(MachineTiles.Rows + 1));
+        if (MachineTiles.HasInt8) Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.Int8(MachineTiles.Rows + 1));
+        if (MachineTiles.HasWidening) Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.Widening(0));
+        if (MachineTiles.HasBFloat16) Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.BFloat16(0));
         if (!MachineTiles.HasAmx) return;
         Assert.Throws<ArgumentOutOfRangeException>(() => (nint)MachineTiles.AmxBFloat16(0));
         Assert.Throws<IndexOutOfRangeException>(() => (nint)MachineTiles.AmxInt8(MachineTiles.AmxRows + 1));
@@ -208,11 +229,14 @@ public unsafe class MachineTilesTests : IDisposable
     [Fact]
     public void Tiles_are_there_exactly_where_the_level_asks_for_them_and_the_system_gives_them()
     {
-        Assert.Equal(SimdSupport.Level >= SimdLevel.Avx512Vnni, MachineTiles.HasInt8 || MachineTiles.Refusal != null);
-        Assert.Equal(MachineTiles.HasInt8, MachineTiles.HasFloat32);
-        Assert.Equal(MachineTiles.HasInt8 && SimdSupport.Level >= SimdLevel.Avx512Bf16, MachineTiles.HasBFloat16);
+        bool avx2 = SimdSupport.Level == SimdLevel.Avx2;
+        Assert.Equal(SimdSupport.Level >= SimdLevel.Avx512Vnni || avx2, MachineTiles.HasFloat32 || MachineTiles.Refusal != null);
+        Assert.Equal(MachineTiles.HasFloat32 && !(avx2 && AvxVnni.IsSupported), MachineTiles.HasInt8);
+        Assert.Equal(MachineTiles.HasFloat32 && avx2, MachineTiles.HasWidening);
+        Assert.Equal(MachineTiles.HasFloat32 && SimdSupport.Level >= SimdLevel.Avx512Bf16, MachineTiles.HasBFloat16);
         if (!MachineTiles.HasFloat32) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.Float32(1));
         if (!MachineTiles.HasInt8) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.Int8(1));
+        if (!MachineTiles.HasWidening) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.Widening(1));
         if (!MachineTiles.HasBFloat16) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.BFloat16(1));
         Assert.Equal(MachineTiles.HasInt8 && SimdSupport.Level >= SimdLevel.Amx, MachineTiles.HasAmx);
         if (!MachineTiles.HasAmx) Assert.Throws<PlatformNotSupportedException>(() => (nint)MachineTiles.AmxInt8(1));
@@ -241,12 +265,12 @@ public unsafe class MachineTilesTests : IDisposable
                     A = (byte*)pa,
                     AStride = 4 * shape.Steps,
                     B = (byte*)pb,
-                    BStride = 4 * Columns,
+                    BStride = 4 * s_columns,
                     C = (byte*)py,
-                    CStride = 4 * Columns,
+                    CStride = 4 * s_columns,
                     Start = shape.Start ? pStart : null,
                     Added = shape.Add ? (byte*)py : null,
-                    AddedStride = 4 * Columns,
+                    AddedStride = 4 * s_columns,
                     Steps = shape.Steps,
                     Tiles = 1,
                     Next = (byte*)pb,
@@ -254,7 +278,8 @@ public unsafe class MachineTilesTests : IDisposable
                     Registers = MachineTiles.HasAmx ? MachineTiles.Registers(shape.Rows) : null,
                 };
                 if (MachineTiles.HasAmx) MachineTiles.AmxBFloat16(shape.Rows)(&tile);
-                else MachineTiles.BFloat16(shape.Rows)(&tile);
+                else if (MachineTiles.HasBFloat16) MachineTiles.BFloat16(shape.Rows)(&tile);
+                else MachineTiles.Float32(shape.Rows)(&tile); // Two bfloat16 are a float32.
             }
             first ??= y;
             if (!y.AsSpan().SequenceEqual(first)) return $"Call {call} of {shape} gave other numbers.";
@@ -268,7 +293,7 @@ public unsafe class MachineTilesTests : IDisposable
         Compare(shape, c, Call<float, float, float>(MachineTiles.Float32(shape.Rows), shape, a, b, start, c), (row, column) =>
         {
             float sum = shape.Start ? start[column] : 0;
-            for (int step = 0; step < shape.Steps; step++) sum = MathF.FusedMultiplyAdd(a[row * shape.Steps + step], b[step * Columns + column], sum);
+            for (int step = 0; step < shape.Steps; step++) sum = MathF.FusedMultiplyAdd(a[row * shape.Steps + step], b[step * s_columns + column], sum);
             return sum;
         });
     }
@@ -281,9 +306,21 @@ public unsafe class MachineTilesTests : IDisposable
             float sum = shape.Start ? start[column] : 0;
             for (int step = 0; step < shape.Steps; step++)
             {
-                int i = 2 * (row * shape.Steps + step), j = 2 * (step * Columns + column);
+                int i = 2 * (row * shape.Steps + step), j = 2 * (step * s_columns + column);
                 sum = TileTwin.BFloat16(sum, a[i], a[i + 1], b[j], b[j + 1]);
             }
+            return sum;
+        });
+    }
+
+    private void CheckWidening(Shape shape)
+    {
+        (float[] a, ushort[] b, float[] start, float[] c) = shape.ForWidening();
+        Compare(shape, c, Call<float, ushort, float>(MachineTiles.Widening(shape.Rows), shape, a, b, start, c), (row, column) =>
+        {
+            float sum = shape.Start ? start[column] : 0;
+            for (int step = 0; step < shape.Steps; step++)
+                sum = MathF.FusedMultiplyAdd(a[row * shape.Steps + step], BitConverter.Int32BitsToSingle(b[step * s_columns + BFloat16Panel.Place(column)] << 16), sum);
             return sum;
         });
     }
@@ -291,9 +328,9 @@ public unsafe class MachineTilesTests : IDisposable
     private static void Compare(Shape shape, float[] c, float[] y, Func<int, int, float> sumOf)
     {
         for (int row = 0; row < shape.AllRows; row++)
-            for (int column = 0; column < Columns; column++)
+            for (int column = 0; column < s_columns; column++)
             {
-                float sum = sumOf(row, column), expected = !shape.Add ? sum : c[row * Columns + column] + sum, actual = y[row * Columns + column];
+                float sum = sumOf(row, column), expected = !shape.Add ? sum : c[row * s_columns + column] + sum, actual = y[row * s_columns + column];
                 Same(shape, row, column, expected, actual);
             }
     }
@@ -307,30 +344,32 @@ public unsafe class MachineTilesTests : IDisposable
     private void CheckInt8(Shape shape)
     {
         (byte[] a, sbyte[] b, int[] start, int[] c) = shape.ForInt8();
-        CompareInt8(shape, a, b, start, c, Call<byte, sbyte, int>(MachineTiles.Int8(shape.Rows), shape, a, b, start, c));
+        delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile = MachineTiles.Int8(shape.Rows);
+        CompareInt8(shape, a, b, start, c, QuantizedTile.InFours ? Call<byte, sbyte, int>(tile, shape, a, b, start, c) : Call<short, sbyte, int>(tile, shape, [.. a], b, start, c));
     }
 
     private static void CompareInt8(Shape shape, byte[] a, sbyte[] b, int[] start, int[] c, int[] y)
     {
+        int group = QuantizedTile.Group;
         for (int row = 0; row < shape.AllRows; row++)
-            for (int column = 0; column < Columns; column++)
+            for (int column = 0; column < s_columns; column++)
             {
-                int sum = (shape.Add ? c[row * Columns + column] : 0) + (shape.Start ? start[column] : 0);
+                int sum = (shape.Add ? c[row * s_columns + column] : 0) + (shape.Start ? start[column] : 0);
                 for (int step = 0; step < shape.Steps; step++)
-                    sum = TileTwin.Int8(sum, a.AsSpan(4 * (row * shape.Steps + step), 4), b.AsSpan(4 * (step * Columns + column), 4));
-                if (sum != y[row * Columns + column]) Assert.Fail($"Row {row}, column {column} of {shape} is {y[row * Columns + column]}, not {sum}.");
+                    sum = TileTwin.Int8(sum, a.AsSpan(group * (row * shape.Steps + step), group), b.AsSpan(group * (step * s_columns + column), group));
+                if (sum != y[row * s_columns + column]) Assert.Fail($"Row {row}, column {column} of {shape} is {y[row * s_columns + column]}, not {sum}.");
             }
     }
 
     /// <summary>
-    /// The tile's C (rows, 32). A, B, C, what it starts from and what is added end at forbidden pages, and there are gaps between the rows of A and C and the steps of B:
+    /// The tile's C (rows, columns of a panel). A, B, C, what it starts from and what is added end at forbidden pages, and there are gaps between the rows of A and C and the steps of B:
     /// what is in C's must stay as it was. What is added is C itself where the seed is even.
     /// </summary>
     private TC[] Call<TA, TB, TC>(delegate* unmanaged[SuppressGCTransition]<TileCall*, void> tile, Shape shape, TA[] a, TB[] b, TC[] start, TC[] c)
         where TA : unmanaged where TB : unmanaged where TC : unmanaged
     {
         const byte untouched = 0xa5;
-        int rows = shape.AllRows, aRow = 4 * shape.Steps, cRow = 4 * Columns, aStride = aRow + shape.Gap, bStride = cRow + shape.Gap, cStride = cRow + shape.Gap;
+        int rows = shape.AllRows, aRow = 4 * shape.Steps, bRow = sizeof(TB) * b.Length / Math.Max(1, shape.Steps), cRow = 4 * s_columns, aStride = aRow + shape.Gap, bStride = bRow + shape.Gap, cStride = cRow + shape.Gap;
         byte* panel = _b.End - Math.Max(0, shape.Steps * bStride - shape.Gap), result = _c.End - (rows - 1) * cStride - cRow, added = shape.Seed % 2 == 0 ? result : _added.End - rows * cRow;
         nint addedStride = added == result ? cStride : cRow;
         TileCall call = new()
@@ -354,7 +393,7 @@ public unsafe class MachineTilesTests : IDisposable
         byte* first = result - Gap;
         new Span<byte>(first, (int)(_c.End - first)).Fill(untouched);
         MemoryMarshal.AsBytes(start.AsSpan()).CopyTo(new Span<byte>(_start.End - cRow, cRow));
-        for (int step = 0; step < shape.Steps; step++) MemoryMarshal.AsBytes(b.AsSpan()).Slice(step * cRow, cRow).CopyTo(new Span<byte>(panel + step * bStride, cRow));
+        for (int step = 0; step < shape.Steps; step++) MemoryMarshal.AsBytes(b.AsSpan()).Slice(step * bRow, bRow).CopyTo(new Span<byte>(panel + step * bStride, bRow));
         for (int row = 0; row < rows; row++)
         {
             MemoryMarshal.AsBytes(a.AsSpan()).Slice(row * aRow, aRow).CopyTo(new Span<byte>(call.A + row * aStride, aRow));
@@ -380,12 +419,14 @@ public unsafe class MachineTilesTests : IDisposable
 
         public int AllRows => Rows * Tiles;
 
-        public (float[] A, float[] B, float[] Start, float[] C) ForFloat32() => (Draw(AllRows * Steps, Float32), Draw(Columns * Steps, Float32), Draw(Columns, Float32), Draw(AllRows * Columns, Float32));
+        public (float[] A, float[] B, float[] Start, float[] C) ForFloat32() => (Draw(AllRows * Steps, Float32), Draw(s_columns * Steps, Float32), Draw(s_columns, Float32), Draw(AllRows * s_columns, Float32));
+
+        public (float[] A, ushort[] B, float[] Start, float[] C) ForWidening() => (Draw(AllRows * Steps, Float32), Draw(s_columns * Steps, BFloat16), Draw(s_columns, Float32), Draw(AllRows * s_columns, Float32));
 
         public (ushort[] A, ushort[] B, float[] Start, float[] C) ForBFloat16() =>
-            (Draw(AllRows * 2 * Steps, BFloat16), Draw(Columns * 2 * Steps, BFloat16), Draw(Columns, Float32), Draw(AllRows * Columns, Float32));
+            (Draw(AllRows * 2 * Steps, BFloat16), Draw(s_columns * 2 * Steps, BFloat16), Draw(s_columns, Float32), Draw(AllRows * s_columns, Float32));
 
-        public (byte[] A, sbyte[] B, int[] Start, int[] C) ForInt8() => (Draw(AllRows * 4 * Steps, UInt8), Draw(Columns * 4 * Steps, Int8), Draw(Columns, Int32), Draw(AllRows * Columns, Int32));
+        public (byte[] A, sbyte[] B, int[] Start, int[] C) ForInt8() => (Draw(AllRows * QuantizedTile.Group * Steps, UInt8), Draw(s_columns * QuantizedTile.Group * Steps, Int8), Draw(s_columns, Int32), Draw(AllRows * s_columns, Int32));
 
         // Where it is not any bits: any sign and digits, and exponents around 0, or such that products are around 2⁻¹²⁶.
         private ushort BFloat16() => (ushort)(AnyBits() ? _random.Next(1 << 16)
