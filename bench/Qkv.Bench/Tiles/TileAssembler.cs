@@ -154,7 +154,7 @@ internal sealed partial class TileAssembler
         if (_vectors is Avx2Instructions) _vectors.Zero(_code, Avx2Instructions.Spare);
         if (_vectors.Distances is { } distances)
         {
-            // What is added will be read at the end, and has been pushed out of the first cache since it was written.
+            // What will be written and added at the end has been pushed out of the first cache, or was never there.
             Label nothing = _code.CreateLabel();
             _code.mov(rax, Argument(nameof(TileCall.C)));
             _code.mov(distances.Ahead, Argument(nameof(TileCall.CStride)));

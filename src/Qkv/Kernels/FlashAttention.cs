@@ -119,8 +119,8 @@ public static unsafe partial class FlashAttention
     {
         int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, keys = shape.KeyLength(sequence);
         float* q = scratch; // (queries, D)
-        float* kTile = q + QueryBlock * size; // (KeyTile / 32, D, 32)
-        float* vTile = kTile + KeyTile * size; // (padded / 32, KeyTile, 32)
+        float* kTile = q + QueryBlock * size; // (KeyTile / W, D, W), W the columns of a panel
+        float* vTile = kTile + KeyTile * size; // (padded / W, KeyTile, W)
         float* p = vTile + KeyTile * padded; // (Rows, KeyTile)
         float* o = p + Rows * ScoreStride; // (queries, padded)
         float* m = o + QueryBlock * padded; // (queries)
@@ -235,7 +235,7 @@ public static unsafe partial class FlashAttention
         return V.Sum(sums);
     }
 
-    /// <summary>K (count, D) → panels of 32 keys (D, 32); the last panel is filled up with zeros.</summary>
+    /// <summary>K (count, D) → panels of W keys (D, W); the last panel is filled up with zeros.</summary>
     private static void PackKeys(float* keys, nint stride, int count, int size, float* tile)
     {
         for (int first = 0; first < count; first += Width, tile += Width * size)

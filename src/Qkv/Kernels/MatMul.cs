@@ -36,7 +36,7 @@ internal readonly unsafe struct MatMul : IKernel
     private readonly ushort* _rounded; // X as bfloat16 (T, padded K) where machine tiles multiply it, else null
     private readonly int _innerBlock;
     private readonly int _rows;
-    private readonly PackedView _w; // (N / 32, K, 32)
+    private readonly PackedView _w; // (N / W, K, W), W the columns of a panel
     private readonly int _panelCount;
     private readonly float* _y; // (T, N)
     private readonly nint _yStride;
@@ -178,7 +178,7 @@ internal readonly unsafe struct MatMul : IKernel
             }
     }
 
-    /// <summary>y (rows, width) = activation(sums (rows, 32)) [+ residual]</summary>
+    /// <summary>y (rows, width) = activation(sums (rows, W)) [+ residual]</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void Finish<V>(Activation activation, float* sums, float* y, nint yStride, float* residual, nint residualStride, int rows, int width) where V : struct, ISimd<V>
     {

@@ -25,13 +25,13 @@ internal readonly struct Rows12 : IRows { public static int Count => 12; }
 /// <summary>What the sums of a tile start from, and where they go: C = start + A · B [+ added].</summary>
 internal unsafe struct TileEnds
 {
-    public float* C; // (rows, 32)
+    public float* C; // (rows, W), the columns of a panel
     public nint CStride;
 
-    /// <summary>(32): every row's sums start from it; null for zero.</summary>
+    /// <summary>(W): every row's sums start from it; null for zero.</summary>
     public float* Start;
 
-    /// <summary>(rows, 32): added at the end, C itself or another; null for nothing.</summary>
+    /// <summary>(rows, W): added at the end, C itself or another; null for nothing.</summary>
     public float* Added;
     public nint AddedStride;
 
@@ -86,7 +86,7 @@ internal static unsafe class MatMulTile
 
     /// <summary>
     /// The same with B in any format and more to begin and to end with; <paramref name="bStride"/> counts numbers, as all strides do.
-    /// <paramref name="next"/> is a panel (K, 32) that will be read soon, or null: it is fetched into the second cache on the way, a little
+    /// <paramref name="next"/> is a panel (K, W) that will be read soon, or null: it is fetched into the second cache on the way, a little
     /// with every step, as no processor foresees where the next panel begins.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

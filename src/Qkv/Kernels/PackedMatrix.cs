@@ -6,18 +6,18 @@ using Qkv.Kernels.MachineCode;
 namespace Qkv.Kernels;
 
 /// <summary>
-/// The parameters of a linear map y = W·x + b, laid out for <see cref="MatMulTile"/>: panels of 32 output features, each
-/// (K, 32) with the features of one input side by side. Several maps of the same input may be joined (Q, K and V are);
+/// The parameters of a linear map y = W·x + b, laid out for <see cref="MatMulTile"/>: panels of W output features (<see cref="MatMulTile.PanelWidth"/>), each
+/// (K, W) with the features of one input side by side. Several maps of the same input may be joined (Q, K and V are);
 /// each joined map starts a new panel, so that one of them can be computed alone. Features that fill up a panel are zero.
 /// A map that is an embedding table as well (the tied decoder of a masked language model) is not held twice: its panels are
 /// packed while they are used.
 /// </summary>
 internal sealed unsafe class PackedMatrix
 {
-    private readonly AlignedBuffer? _panels; // (maps, panels, K, 32); memory of that size for two bytes a number
+    private readonly AlignedBuffer? _panels; // (maps, panels, K, W); memory of that size for two bytes a number
     private readonly QuantizedPanels? _quantized; // in place of _panels
     private readonly EmbeddingTable? _table; // (columns, K)
-    private readonly AlignedBuffer _bias; // (maps, panels, 32)
+    private readonly AlignedBuffer _bias; // (maps, panels, W)
 
     /// <param name="maps">How many maps are joined.</param>
     /// <param name="columns">Output features of each.</param>
@@ -80,7 +80,7 @@ internal sealed unsafe class PackedMatrix
     }
 
     /// <summary>Packs the rows of W, which is (columns, K) as checkpoints store it, that make up one panel.</summary>
-    public void SetPanel(int map, int panel, ReadOnlySpan<float> rows) // (≤ 32, K)
+    public void SetPanel(int map, int panel, ReadOnlySpan<float> rows) // (≤ W, K)
     {
         if (_quantized != null)
         {
@@ -126,7 +126,7 @@ internal sealed unsafe class PackedMatrix
     /// <summary>The bias of a joined map (columns).</summary>
     public ReadOnlySpan<float> Bias(int map) => _bias.Span.Slice(map * PanelsPerMap * MatMulTile.PanelWidth, Columns);
 
-    /// <summary>Transposes rows (count ≤ 32, inner), <paramref name="stride"/> apart, into a panel (inner, 32), with zeros beside the last row.</summary>
+    /// <summary>Transposes rows (count ≤ W, inner), <paramref name="stride"/> apart, into a panel (inner, W), with zeros beside the last row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pack(float* rows, nint stride, int count, int inner, float* panel)
     {
@@ -192,7 +192,7 @@ internal sealed unsafe class PackedMatrix
         return MachineTiles.HasBFloat16 ? (nint)(input / 2) * 2 * width + 2 * column + input % 2 : (nint)input * width + BFloat16Panel.Place(column);
     }
 
-    /// <summary>Bytes of the 32 numbers of one input.</summary>
+    /// <summary>Bytes of the W numbers of one input.</summary>
     internal static int RowBytes(Precision precision) => MatMulTile.PanelWidth * (precision == Precision.BFloat16 ? BFloat16Panel.Size : Float32Panel.Size);
 
     /// <summary>The inputs that a panel has room for: machine tiles take two at a time, AMX 32.</summary>
@@ -204,10 +204,10 @@ internal sealed unsafe class PackedMatrix
 /// <summary>A <see cref="PackedMatrix"/> as a kernel sees it.</summary>
 internal unsafe struct PackedView
 {
-    public byte* Panels; // (panels, K, 32) or null
+    public byte* Panels; // (panels, K, W) or null
     public QuantizedView Quantized; // where the precision is int8
     public EmbeddingView Table; // where there are neither
-    public float* Biases; // (panels, 32)
+    public float* Biases; // (panels, W)
     public int Columns;
     public int Inner;
     public int Padded; // inputs that a panel has room for
@@ -229,7 +229,7 @@ internal unsafe struct PackedView
     /// <summary>Where input k of a panel stands, to be fetched ahead: null where panels are packed while they are used.</summary>
     public readonly byte* At(int panel, int k) => Panels == null ? null : Panels + ((nint)panel * Padded + k) * PackedMatrix.RowBytes(Precision);
 
-    /// <summary>Inputs k … k + depth of a panel: (depth, 32), in place or packed into <paramref name="scratch"/>.</summary>
+    /// <summary>Inputs k … k + depth of a panel: (depth, W), in place or packed into <paramref name="scratch"/>.</summary>
     public readonly byte* Block(int panel, int k, int depth, float* scratch)
     {
         int width = MatMulTile.PanelWidth;

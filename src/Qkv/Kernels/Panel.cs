@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 namespace Qkv.Kernels;
 
 /// <summary>
-/// How a panel (K, 32) holds its numbers. The register tile takes 2·Width neighbours of a row as two vectors; a format may put them in any order
+/// How a panel (K, W) holds its numbers. The register tile takes 2·Width neighbours of a row as two vectors; a format may put them in any order
 /// that makes this cheap.
 /// </summary>
 internal unsafe interface IPanel

@@ -3,20 +3,20 @@ using System.Runtime.InteropServices;
 namespace Qkv.Kernels.MachineCode;
 
 /// <summary>
-/// What a machine tile is told, as one block of memory: C (rows, 32) = [start +] A (rows, Steps, 4 bytes) · B (Steps, 32, 4 bytes) [+ added], <see cref="Tiles"/> times,
+/// What a machine tile is told, as one block of memory: C (rows, 32) = [start +] A (rows, Steps, 4 bytes) · B (Steps, 32, 4 bytes) [+ added], with AVX2 16 columns, <see cref="Tiles"/> times,
 /// each time for the rows that follow. Four bytes are a float32, or neighbours in k: two bfloat16, or four 8-bit integers; a K that is no multiple of it is filled up
 /// with zeros by the caller. The tiles in <c>TileCode.g.cs</c> know where each field stands, and leave those that count rows where the next rows are.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct TileCall
 {
-    /// <summary>The next row of A: float32, bfloat16, or uint8.</summary>
+    /// <summary>The next row of A: float32, bfloat16, or uint8; with AVX2 int16 for the latter.</summary>
     public byte* A;
 
     /// <summary>Bytes from a row of A to the next.</summary>
     public nint AStride;
 
-    /// <summary>A panel of B, 128 bytes a step: float32, bfloat16, or int8. Needs no alignment, but is read fastest on a cache line.</summary>
+    /// <summary>A panel of B, 128 bytes a step: float32, bfloat16, or int8; with AVX2 64 of float32, and 32 of bfloat16 or int8. Needs no alignment, but is read fastest on a cache line.</summary>
     public byte* B;
 
     /// <summary>Bytes from a step of B to the next.</summary>
@@ -28,7 +28,7 @@ internal unsafe struct TileCall
     /// <summary>Bytes from a row of C to the next.</summary>
     public nint CStride;
 
-    /// <summary>(32): every row's sums start from it; null for zero.</summary>
+    /// <summary>(32), with AVX2 (16): every row's sums start from it; null for zero.</summary>
     public void* Start;
 
     /// <summary>The next row of what is added after the product has been summed, C itself or another; null for nothing.</summary>
