@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Kernels;
@@ -48,6 +49,7 @@ internal sealed unsafe class QuantizedPanels
     };
 
     /// <summary>Quantises the rows of W (columns, K) that make up one panel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Set(int panel, ReadOnlySpan<float> rows) // (≤ W, K)
     {
         sbyte* destination = Panel(panel);
@@ -77,6 +79,7 @@ internal sealed unsafe class QuantizedPanels
         for (int i = 0; i < _inner; i++) numbers[i] = _scales.Pointer[panel * Width + column] * Panel(panel)[Place(i, column)];
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static nint Place(int i, int column) => (nint)(i / QuantizedTile.Group) * QuantizedTile.GroupBytes + column * QuantizedTile.Group + i % QuantizedTile.Group;
 
     private sbyte* Panel(int panel) => (sbyte*)_panels.Pointer + (nint)panel * Padded(_inner) * Width;
