@@ -12,7 +12,7 @@ internal static class PeakLoop
     /// Independent instructions a step: more than the twelve that two pipes of latency six keep in flight. AMX has four registers of sums, and its one takes 16 cycles of 52; AVX2 as many as it
     /// has beside two factors and a product.
     /// </summary>
-    public static readonly int Accumulators = MachineTiles.HasAmx ? 4 : MachineTiles.Rows == MachineTiles.Avx2Rows ? 12 : 16;
+    public static readonly int Accumulators = MachineTiles.HasAmx ? 4 : MachineTiles.IsAvx2 ? 12 : 16;
 
     /// <summary>About 0.2 ms: now and then, nobody disturbs it.</summary>
     public static readonly int Steps = MachineTiles.HasAmx ? 10_000 : 100_000;
@@ -28,8 +28,9 @@ internal static class PeakLoop
     {
         var code = new Assembler(64);
         if (MachineTiles.HasAmx) Amx(code, arithmetic);
-        else if (MachineTiles.Rows == MachineTiles.Avx2Rows) Pairs(code);
+        else if (MachineTiles.IsAvx2) TileAssembler.KeepVectors(code, () => Pairs(code));
         else Vectors(code, arithmetic);
+        code.ret();
         using var bytes = new MemoryStream();
         code.Assemble(new StreamCodeWriter(bytes), 0);
         return bytes.ToArray();
@@ -37,41 +38,44 @@ internal static class PeakLoop
 
     private static void Vectors(Assembler code, Arithmetic arithmetic)
     {
-        AssemblerRegister64 steps = OperatingSystem.IsWindows() ? rcx : rdi;
-        Label step = code.CreateLabel();
         // All of these registers a caller gives away, here as on Windows.
         AssemblerRegisterZMM a = zmm0, b = zmm1;
         AssemblerRegisterZMM[] sums = [.. Enumerable.Range(0, Accumulators).Select(i => new AssemblerRegisterZMM(Register.ZMM16 + i))];
         foreach (AssemblerRegisterZMM zeroed in (AssemblerRegisterZMM[])[a, b, .. sums]) code.vpxord(zeroed, zeroed, zeroed);
-        code.Label(ref step);
-        foreach (AssemblerRegisterZMM sum in sums)
+        Loop(code, () =>
         {
-            if (arithmetic == Arithmetic.BFloat16) code.vdpbf16ps(sum, a, b);
-            else code.vpdpbusd(sum, a, b);
-        }
-        code.dec(steps);
-        code.jnz(step);
-        code.vzeroupper();
-        code.ret();
+            foreach (AssemblerRegisterZMM sum in sums)
+            {
+                if (arithmetic == Arithmetic.BFloat16) code.vdpbf16ps(sum, a, b);
+                else code.vpdpbusd(sum, a, b);
+            }
+        });
     }
 
     private static void Pairs(Assembler code)
     {
-        AssemblerRegister64 steps = OperatingSystem.IsWindows() ? rcx : rdi;
-        Label step = code.CreateLabel();
         AssemblerRegisterYMM[] sums = [.. Enumerable.Range(0, Accumulators).Select(Avx2Instructions.Ymm)];
         AssemblerRegisterYMM a = ymm13, b = ymm14, product = ymm15;
         foreach (AssemblerRegisterYMM zeroed in (AssemblerRegisterYMM[])[a, b, .. sums]) code.vpxor(zeroed, zeroed, zeroed);
-        code.Label(ref step);
-        foreach (AssemblerRegisterYMM sum in sums)
+        Loop(code, () =>
         {
-            code.vpmaddwd(product, a, b);
-            code.vpaddd(sum, sum, product);
-        }
+            foreach (AssemblerRegisterYMM sum in sums)
+            {
+                code.vpmaddwd(product, a, b);
+                code.vpaddd(sum, sum, product);
+            }
+        });
+    }
+
+    private static void Loop(Assembler code, Action step)
+    {
+        AssemblerRegister64 steps = OperatingSystem.IsWindows() ? rcx : rdi;
+        Label again = code.CreateLabel();
+        code.Label(ref again);
+        step();
         code.dec(steps);
-        code.jnz(step);
+        code.jnz(again);
         code.vzeroupper();
-        code.ret();
     }
 
     private static void Amx(Assembler code, Arithmetic arithmetic)
@@ -92,6 +96,5 @@ internal static class PeakLoop
         code.dec(rdi);
         code.jnz(step);
         code.tilerelease();
-        code.ret();
     }
 }

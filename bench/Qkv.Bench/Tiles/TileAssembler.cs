@@ -154,31 +154,37 @@ internal sealed partial class TileAssembler
         if (_vectors is Avx2Instructions) _vectors.Zero(_code, Avx2Instructions.Spare);
         if (_vectors.Distances is { } distances)
         {
-            // What will be written and added at the end has been pushed out of the first cache, or was never there.
-            Label nothing = _code.CreateLabel();
-            _code.mov(rax, Argument(nameof(TileCall.C)));
-            _code.mov(distances.Ahead, Argument(nameof(TileCall.CStride)));
-            for (int row = 0; row < _vectors.Rows; row++)
-            {
-                _code.prefetchw(__byte_ptr[rax]);
-                _code.add(rax, distances.Ahead);
-            }
-            _code.mov(rax, Argument(nameof(TileCall.Added)));
-            _code.test(rax, rax);
-            _code.je(nothing);
-            _code.mov(distances.Ahead, Argument(nameof(TileCall.AddedStride)));
-            for (int row = 0; row < _vectors.Rows; row++)
-            {
-                _code.prefetcht0(__byte_ptr[rax]);
-                _code.add(rax, distances.Ahead);
-            }
-            _code.Label(ref nothing);
+            FetchSums(distances.Ahead);
             _code.mov(distances.Ahead, Argument(nameof(TileCall.Ahead)));
             _code.mov(distances.BStride, Argument(nameof(TileCall.BStride)));
         }
         _code.mov(s_next, Argument(nameof(TileCall.Next)));
         _code.test(s_steps, s_steps);
         _code.ret();
+    }
+
+    /// <summary>What will be written and added at the end has been pushed out of the first cache, or was never there: it is asked for before the steps.</summary>
+    private void FetchSums(AssemblerRegister64 stride)
+    {
+        Label nothing = _code.CreateLabel();
+        _code.mov(rax, Argument(nameof(TileCall.C)));
+        _code.mov(stride, Argument(nameof(TileCall.CStride)));
+        Rows(_code.prefetchw);
+        _code.mov(rax, Argument(nameof(TileCall.Added)));
+        _code.test(rax, rax);
+        _code.je(nothing);
+        _code.mov(stride, Argument(nameof(TileCall.AddedStride)));
+        Rows(_code.prefetcht0);
+        _code.Label(ref nothing);
+
+        void Rows(Action<AssemblerMemoryOperand> fetch)
+        {
+            for (int row = 0; row < _vectors.Rows; row++)
+            {
+                fetch(__byte_ptr[rax]);
+                _code.add(rax, stride);
+            }
+        }
     }
 
     /// <summary>The tile of every height.</summary>
@@ -218,27 +224,14 @@ internal sealed partial class TileAssembler
         _code.Label(ref end);
         // Everything that counts rows goes on to the rows below, from where the end goes back up.
         _code.mov(Argument(nameof(TileCall.Next)), s_next);
-        if (_vectors.Distances == null)
+        if (_vectors is Avx2Instructions)
         {
-            _code.imul(s_stride, s_stride, rows);
-            _code.add(Argument(nameof(TileCall.A)), s_stride);
+            FetchRowsBelow(rows);
         }
         else
         {
-            // The first lines of these rows, which no processor foresees, come while the sums are stored.
-            (AssemblerRegister64 first, AssemblerRegister64 fourth) = (_vectors.Bases[0], _vectors.Bases[1]);
-            _code.imul(first, s_stride, rows);
-            _code.add(first, Argument(nameof(TileCall.A)));
-            _code.mov(Argument(nameof(TileCall.A)), first);
-            _code.lea(fourth, __[s_stride + s_stride * 2]);
-            _code.add(fourth, first);
-            for (int line = 0; line < 3; line++)
-                foreach (AssemblerRegister64 row in _vectors.Bases)
-                {
-                    _code.prefetcht0(__byte_ptr[row + line * LineBytes]);
-                    _code.prefetcht0(__byte_ptr[row + s_stride + line * LineBytes]);
-                    _code.prefetcht0(__byte_ptr[row + s_stride * 2 + line * LineBytes]);
-                }
+            _code.imul(s_stride, s_stride, rows);
+            _code.add(Argument(nameof(TileCall.A)), s_stride);
         }
         _code.mov(s_cStride, Argument(nameof(TileCall.CStride)));
         _code.imul(s_c, s_cStride, rows);
@@ -260,6 +253,24 @@ internal sealed partial class TileAssembler
         _code.jnz(tile);
         _code.vzeroupper();
         _code.ret();
+    }
+
+    /// <summary>A goes on to the rows below, whose first lines, which no processor foresees, come while the sums are stored.</summary>
+    private void FetchRowsBelow(int rows)
+    {
+        (AssemblerRegister64 first, AssemblerRegister64 fourth) = (_vectors.Bases[0], _vectors.Bases[1]);
+        _code.imul(first, s_stride, rows);
+        _code.add(first, Argument(nameof(TileCall.A)));
+        _code.mov(Argument(nameof(TileCall.A)), first);
+        _code.lea(fourth, __[s_stride + s_stride * 2]);
+        _code.add(fourth, first);
+        for (int line = 0; line < 3; line++)
+            foreach (AssemblerRegister64 row in _vectors.Bases)
+            {
+                _code.prefetcht0(__byte_ptr[row + line * LineBytes]);
+                _code.prefetcht0(__byte_ptr[row + s_stride + line * LineBytes]);
+                _code.prefetcht0(__byte_ptr[row + s_stride * 2 + line * LineBytes]);
+            }
     }
 
     /// <summary>One step or two, and the pointers go on.</summary>
@@ -322,19 +333,28 @@ internal sealed partial class TileAssembler
 
     private void Windows()
     {
-        AssemblerRegisterXMM[] kept = [xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15];
-        const int size = 16;
         _code.push(rsi);
         _code.push(rdi);
-        _code.sub(rsp, kept.Length * size);
-        for (int i = 0; i < kept.Length; i++) _code.vmovups(__xmmword_ptr[rsp + i * size], kept[i]);
-        _code.mov(s_call, rcx);
-        _code.call(rax);
-        for (int i = 0; i < kept.Length; i++) _code.vmovups(kept[i], __xmmword_ptr[rsp + i * size]);
-        _code.add(rsp, kept.Length * size);
+        KeepVectors(_code, () =>
+        {
+            _code.mov(s_call, rcx);
+            _code.call(rax);
+        });
         _code.pop(rdi);
         _code.pop(rsi);
         _code.ret();
+    }
+
+    /// <summary>Code after which the parts of vectors that a caller on Windows wants back are as they were before.</summary>
+    internal static void KeepVectors(Assembler code, Action body)
+    {
+        AssemblerRegisterXMM[] kept = [xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15];
+        const int size = 16;
+        code.sub(rsp, kept.Length * size);
+        for (int i = 0; i < kept.Length; i++) code.vmovups(__xmmword_ptr[rsp + i * size], kept[i]);
+        body();
+        for (int i = 0; i < kept.Length; i++) code.vmovups(kept[i], __xmmword_ptr[rsp + i * size]);
+        code.add(rsp, kept.Length * size);
     }
 
     private static int Left(int row) => 2 * row;

@@ -45,8 +45,8 @@ public static unsafe partial class FlashAttention
     {
         int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width;
         int queries = shape.QueryLength(sequence), keys = shape.KeyLength(sequence);
-        float* kAcross = scratch; // Kᵀ (KeyTile / 32, D, 32)
-        float* vAcross = kAcross + KeyTile * size; // Vᵀ (KeyTile / 32, D, 32)
+        float* kAcross = scratch; // Kᵀ (KeyTile / W, D, W), W the columns of a panel
+        float* vAcross = kAcross + KeyTile * size; // Vᵀ (KeyTile / W, D, W)
         float* k = vAcross + KeyTile * size; // (KeyTile, padded)
         float* dk = k + KeyTile * padded; // (KeyTile, padded)
         float* dv = dk + KeyTile * padded; // (KeyTile, padded)

@@ -59,7 +59,7 @@ internal static unsafe class MachineTiles
     /// <summary>Why there are no tiles although the level asks for them; null where nothing is wrong.</summary>
     public static string? Refusal => s_refusal;
 
-    /// <summary>C (rows, 32) float32 = [start +] A (rows, Steps) float32 · B (Steps, 32) float32 [+ added], bit for bit what <see cref="MatMulTile"/> computes in C#.</summary>
+    /// <summary>C (rows, W) float32 = [start +] A (rows, Steps) float32 · B (Steps, W) float32 [+ added], W = 32 or with AVX2 16, bit for bit what <see cref="MatMulTile"/> computes in C#.</summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> Float32(int rows) =>
         IsAvx2 ? At(HasFloat32, OperatingSystem.IsWindows() ? TileCode.Avx2Float32Windows : TileCode.Avx2Float32, rows)
         : At(HasFloat32, OperatingSystem.IsWindows() ? TileCode.Float32Windows : TileCode.Float32, rows);
@@ -147,7 +147,8 @@ internal static unsafe class MachineTiles
         }
     }
 
-    private static bool IsAvx2 => SimdSupport.Level == SimdLevel.Avx2;
+    /// <summary>Whether tiles are those of AVX2, 16 columns wide.</summary>
+    public static bool IsAvx2 => SimdSupport.Level == SimdLevel.Avx2;
 
     private static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> At(bool has, ReadOnlySpan<ushort> entries, int rows)
     {

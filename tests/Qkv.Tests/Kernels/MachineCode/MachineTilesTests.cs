@@ -7,7 +7,9 @@ using Qkv.Tests.Reference;
 
 namespace Qkv.Tests.Kernels.MachineCode;
 
-/// <summary>The tiles in machine code, bit for bit against the specifications of their instructions.</summary>
+/// <summary>
+/// The tiles in machine code, bit for bit against the specifications of their instructions. Long because several kinds of tile have numbers and a twin each, and are called in one way.
+/// </summary>
 [Trait("Suite", "Numerical")]
 public unsafe class MachineTilesTests : IDisposable
 {
