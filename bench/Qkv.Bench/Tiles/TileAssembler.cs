@@ -22,13 +22,14 @@ internal sealed partial class TileAssembler
     private const int RowsPerBase = 3;
 
     // System V lets a callee change all of these. Windows wants rsi, rdi and the lower quarters of vectors 6 to 15 back: see Windows().
-    private static readonly AssemblerRegister64 s_call = rdi, s_stride = r11, s_b = rdx, s_steps = rcx, s_next = rax, s_c = rcx, s_cStride = rdx, s_added = rsi, s_addedStride = r8;
+    private static readonly AssemblerRegister64 s_call = rdi, s_stride = r11, s_b = rdx, s_steps = rcx, s_next = rax, s_c = rcx, s_cStride = rdx, s_added = rsi, s_addedStride = r8, s_firstRow = rsi;
 
     private readonly Assembler _code = new(64);
     private readonly List<(Label Label, string Title)> _titles = [];
 
-    // What the tiles that are being assembled are made of.
+    // What the tiles that are being assembled are made of, and what they call.
     private VectorInstructions _vectors = new Avx512Instructions();
+    private Label _start, _rowsBelow;
 
     private TileAssembler()
     {
@@ -47,12 +48,11 @@ internal sealed partial class TileAssembler
 
     private TileBinary All()
     {
-        Label start = Here("start: pointers, accumulators; the flags say whether there are steps");
-        Start();
+        Start("start: pointers, accumulators; the flags say whether there are steps");
         Label[] store = Labels(), addFloats = Labels(), addIntegers = Labels();
-        Label[] float32 = Tiles("float32", Vectors, (sum, a, b) => _code.vfmadd231ps(Zmm(sum), Zmm(a), Zmm(b)), start, addFloats, store);
-        Label[] bfloat16 = Tiles("bfloat16", Vectors, (sum, a, b) => _code.vdpbf16ps(Zmm(sum), Zmm(a), Zmm(b)), start, addFloats, store);
-        Label[] int8 = Tiles("int8", Vectors, (sum, a, b) => _code.vpdpbusd(Zmm(sum), Zmm(a), Zmm(b)), start, addIntegers, store);
+        Label[] float32 = Tiles("float32", Vectors, (sum, a, b) => _code.vfmadd231ps(Zmm(sum), Zmm(a), Zmm(b)), addFloats, store);
+        Label[] bfloat16 = Tiles("bfloat16", Vectors, (sum, a, b) => _code.vdpbf16ps(Zmm(sum), Zmm(a), Zmm(b)), addFloats, store);
+        Label[] int8 = Tiles("int8", Vectors, (sum, a, b) => _code.vpdpbusd(Zmm(sum), Zmm(a), Zmm(b)), addIntegers, store);
         End("end: C = the sums, from the last row to the first", store, null);
         End("end: C = the sums + what is added, float32", addFloats, (sum, added) => _code.vaddps(Zmm(sum), Zmm(sum), added));
         End("end: C = the sums + what is added, int32", addIntegers, (sum, added) => _code.vpaddd(Zmm(sum), Zmm(sum), added));
@@ -66,12 +66,12 @@ internal sealed partial class TileAssembler
         Windows();
 
         _vectors = new Avx2Instructions();
-        Label start256 = Here("AVX2, start");
-        Start();
+        Start("AVX2, start");
+        RowsBelow("AVX2, the first lines of the rows below");
         Label[] store256 = Labels(), addFloats256 = Labels(), addIntegers256 = Labels();
-        Label[] avx2Float32 = Tiles("AVX2, float32", Vectors, Fma, start256, addFloats256, store256);
-        Label[] avx2BFloat16 = Tiles("AVX2, float32 by bfloat16 that is widened", Widened, Fma, start256, addFloats256, store256);
-        Label[] avx2Int8 = Tiles("AVX2, int16 by int8 that is widened", Pairs, MultiplyPairs, start256, addIntegers256, store256);
+        Label[] avx2Float32 = Tiles("AVX2, float32", Vectors, Fma, addFloats256, store256);
+        Label[] avx2BFloat16 = Tiles("AVX2, float32 by bfloat16 that is widened", Widened, Fma, addFloats256, store256);
+        Label[] avx2Int8 = Tiles("AVX2, int16 by int8 that is widened", Pairs, MultiplyPairs, addIntegers256, store256);
         End("AVX2, end: C = the sums", store256, null);
         End("AVX2, end: C = the sums + what is added, float32", addFloats256, (sum, added) => _code.vaddps(Ymm(sum), Ymm(sum), added));
         End("AVX2, end: C = the sums + what is added, int32", addIntegers256, (sum, added) => _code.vpaddd(Ymm(sum), Ymm(sum), added));
@@ -125,16 +125,15 @@ internal sealed partial class TileAssembler
 
     private AssemblerMemoryOperand B(int step, int offset) => step == 0 ? __[s_b + offset] : __[s_b + _vectors.Distances!.Value.BStride * step + offset];
 
-    private void Start()
+    private void Start(string title)
     {
-        AssemblerRegister64[] bases = _vectors.Bases;
-        _code.mov(bases[0], Argument(nameof(TileCall.A)));
+        _start = Here(title);
+        FetchSums();
+        _code.mov(s_firstRow, Argument(nameof(TileCall.A)));
         _code.mov(s_stride, Argument(nameof(TileCall.AStride)));
+        FollowingBases();
         _code.mov(s_b, Argument(nameof(TileCall.B)));
         _code.mov(s_steps, Argument(nameof(TileCall.Steps)));
-        AssemblerRegister64 last = bases[^1];
-        _code.lea(last, __[s_stride + s_stride * 2]);
-        for (int i = 1; i < bases.Length; i++) _code.lea(bases[i], __[bases[i - 1] + last]);
         Label zero = _code.CreateLabel(), rows = _code.CreateLabel();
         _code.mov(rax, Argument(nameof(TileCall.Start)));
         _code.test(rax, rax);
@@ -154,7 +153,6 @@ internal sealed partial class TileAssembler
         if (_vectors is Avx2Instructions) _vectors.Zero(_code, Avx2Instructions.Spare);
         if (_vectors.Distances is { } distances)
         {
-            FetchSums(distances.Ahead);
             _code.mov(distances.Ahead, Argument(nameof(TileCall.Ahead)));
             _code.mov(distances.BStride, Argument(nameof(TileCall.BStride)));
         }
@@ -163,15 +161,27 @@ internal sealed partial class TileAssembler
         _code.ret();
     }
 
-    /// <summary>What will be written and added at the end has been pushed out of the first cache, or was never there: it is asked for before the steps.</summary>
-    private void FetchSums(AssemblerRegister64 stride)
+    /// <summary>From the first base register, three rows on for each other.</summary>
+    private void FollowingBases()
     {
+        AssemblerRegister64[] bases = _vectors.Bases;
+        AssemblerRegister64 last = bases[^1];
+        _code.lea(last, __[s_stride + s_stride * 2]);
+        for (int i = 1; i < bases.Length; i++) _code.lea(bases[i], __[bases[i - 1] + last]);
+    }
+
+    /// <summary>What will be written and added at the end has been pushed out of the first cache, or was never there: it is asked for before the steps.</summary>
+    private void FetchSums()
+    {
+        AssemblerRegister64 row = rax, stride = s_steps; // which are free until the start has them
         Label nothing = _code.CreateLabel();
-        _code.mov(rax, Argument(nameof(TileCall.C)));
+        _code.mov(row, Argument(nameof(TileCall.C)));
         _code.mov(stride, Argument(nameof(TileCall.CStride)));
         Rows(_code.prefetchw);
-        _code.mov(rax, Argument(nameof(TileCall.Added)));
-        _code.test(rax, rax);
+        _code.mov(row, Argument(nameof(TileCall.Added)));
+        _code.test(row, row);
+        _code.je(nothing);
+        _code.cmp(row, Argument(nameof(TileCall.C)));
         _code.je(nothing);
         _code.mov(stride, Argument(nameof(TileCall.AddedStride)));
         Rows(_code.prefetcht0);
@@ -179,26 +189,41 @@ internal sealed partial class TileAssembler
 
         void Rows(Action<AssemblerMemoryOperand> fetch)
         {
-            for (int row = 0; row < _vectors.Rows; row++)
+            for (int i = 0; i < _vectors.Rows; i++)
             {
-                fetch(__byte_ptr[rax]);
-                _code.add(rax, stride);
+                for (int offset = 0; offset < 2 * _vectors.Bytes; offset += LineBytes) fetch(__byte_ptr[row + offset]);
+                _code.add(row, stride);
             }
         }
     }
 
+    /// <summary>The first lines of the rows below, which no processor foresees, come while the sums are stored.</summary>
+    private void RowsBelow(string title)
+    {
+        _rowsBelow = Here(title);
+        FollowingBases();
+        for (int line = 0; line < 3; line++)
+            foreach (AssemblerRegister64 row in _vectors.Bases)
+            {
+                _code.prefetcht0(__byte_ptr[row + line * LineBytes]);
+                _code.prefetcht0(__byte_ptr[row + s_stride + line * LineBytes]);
+                _code.prefetcht0(__byte_ptr[row + s_stride * 2 + line * LineBytes]);
+            }
+        _code.ret();
+    }
+
     /// <summary>The tile of every height.</summary>
-    private Label[] Tiles(string name, Parameters parameters, Product product, Label start, Label[] add, Label[] store) => [.. Enumerable.Range(1, _vectors.Rows).Select(rows =>
+    private Label[] Tiles(string name, Parameters parameters, Product product, Label[] add, Label[] store) => [.. Enumerable.Range(1, _vectors.Rows).Select(rows =>
     {
         Label tile = Here($"{name}, {rows} {(rows == 1 ? "row" : "rows")}");
-        Tile(tile, rows, parameters, product, start, add[rows - 1], store[rows - 1]);
+        Tile(tile, rows, parameters, product, add[rows - 1], store[rows - 1]);
         return tile;
     })];
 
-    private void Tile(Label tile, int rows, Parameters parameters, Product product, Label start, Label add, Label store)
+    private void Tile(Label tile, int rows, Parameters parameters, Product product, Label add, Label store)
     {
         Label step = _code.CreateLabel(), end = _code.CreateLabel(), stored = _code.CreateLabel(), plain = _code.CreateLabel();
-        _code.call(start);
+        _code.call(_start);
         _code.jle(end);
         if (_vectors.StepsAtOnce == 1)
         {
@@ -224,15 +249,10 @@ internal sealed partial class TileAssembler
         _code.Label(ref end);
         // Everything that counts rows goes on to the rows below, from where the end goes back up.
         _code.mov(Argument(nameof(TileCall.Next)), s_next);
-        if (_vectors is Avx2Instructions)
-        {
-            FetchRowsBelow(rows);
-        }
-        else
-        {
-            _code.imul(s_stride, s_stride, rows);
-            _code.add(Argument(nameof(TileCall.A)), s_stride);
-        }
+        _code.imul(s_firstRow, s_stride, rows);
+        _code.add(s_firstRow, Argument(nameof(TileCall.A)));
+        _code.mov(Argument(nameof(TileCall.A)), s_firstRow);
+        if (_vectors is Avx2Instructions) _code.call(_rowsBelow);
         _code.mov(s_cStride, Argument(nameof(TileCall.CStride)));
         _code.imul(s_c, s_cStride, rows);
         _code.add(s_c, Argument(nameof(TileCall.C)));
@@ -253,24 +273,6 @@ internal sealed partial class TileAssembler
         _code.jnz(tile);
         _code.vzeroupper();
         _code.ret();
-    }
-
-    /// <summary>A goes on to the rows below, whose first lines, which no processor foresees, come while the sums are stored.</summary>
-    private void FetchRowsBelow(int rows)
-    {
-        (AssemblerRegister64 first, AssemblerRegister64 fourth) = (_vectors.Bases[0], _vectors.Bases[1]);
-        _code.imul(first, s_stride, rows);
-        _code.add(first, Argument(nameof(TileCall.A)));
-        _code.mov(Argument(nameof(TileCall.A)), first);
-        _code.lea(fourth, __[s_stride + s_stride * 2]);
-        _code.add(fourth, first);
-        for (int line = 0; line < 3; line++)
-            foreach (AssemblerRegister64 row in _vectors.Bases)
-            {
-                _code.prefetcht0(__byte_ptr[row + line * LineBytes]);
-                _code.prefetcht0(__byte_ptr[row + s_stride + line * LineBytes]);
-                _code.prefetcht0(__byte_ptr[row + s_stride * 2 + line * LineBytes]);
-            }
     }
 
     /// <summary>One step or two, and the pointers go on.</summary>

@@ -39,8 +39,7 @@ public static unsafe partial class FlashAttention
         float scale = Log2E * (shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f);
         float* source = shape.QueriesOf(sequence, head) + first * shape.QueryStride;
         for (int row = 0; row < queries; row++) BFloat16.Round(source + row * shape.QueryStride, size, (ushort*)(q + row * pairs), 2 * pairs);
-        new Span<float>(m, QueryBlock).Fill(float.NegativeInfinity);
-        new Span<float>(l, QueryBlock).Clear();
+        BeginSums(m, l, queries);
 
         for (int key = 0; key < keys; key += KeyTile)
         {

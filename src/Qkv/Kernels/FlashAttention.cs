@@ -23,8 +23,8 @@ public static unsafe partial class FlashAttention
     // A tile of K and one of V, 256 · 64 float32 each, are 128 KB: they stay in the second cache while the queries pass by.
     private const int KeyTile = 256;
 
-    // Packing a tile is paid once per block of queries; 768 of them make it cheap, and their state and the tiles stay in the second cache. A multiple of Rows.
-    private const int QueryBlock = 768;
+    // Packing a tile is paid once per block of queries, whose state passes by once a tile: what does not stay in the second cache comes in order from the third. A multiple of Rows.
+    private const int QueryBlock = 2064;
 
     // Queries whose scores are taken, made weights and used before the next: four of the tallest register tiles, for which a panel of keys or values stays in the first cache.
     private const int Rows = 48;
@@ -129,8 +129,7 @@ public static unsafe partial class FlashAttention
         // Where nothing is added, the softmax scales the products on its way.
         float scale = Log2E * (shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f);
         Elementwise.CopyRows<V>(shape.QueriesOf(sequence, head) + first * shape.QueryStride, shape.QueryStride, q, size, queries, size);
-        new Span<float>(m, QueryBlock).Fill(float.NegativeInfinity);
-        new Span<float>(l, QueryBlock).Clear();
+        BeginSums(m, l, queries);
 
         for (int key = 0; key < keys; key += KeyTile)
         {
@@ -157,6 +156,14 @@ public static unsafe partial class FlashAttention
         // A row that sees no key, or only such as a mask has pushed to the lowest score, has no weights to learn by: its λ of +∞ gives none back.
         for (int row = 0; logSums != null && row < queries; row++)
             logSums[row * shape.Heads] = l[row] == 0f || m[row] <= -FarthestScore ? float.PositiveInfinity : m[row] * Ln2 + MathF.Log(l[row]);
+    }
+
+    /// <summary>No key has been seen: m = −∞, l = 0, up to whole blocks of rows.</summary>
+    private static void BeginSums(float* m, float* l, int queries)
+    {
+        int rows = (queries + Rows - 1) / Rows * Rows;
+        new Span<float>(m, rows).Fill(float.NegativeInfinity);
+        new Span<float>(l, rows).Clear();
     }
 
     /// <summary>context = o / l, times what a head is multiplied by; zero where a query sees no key.</summary>

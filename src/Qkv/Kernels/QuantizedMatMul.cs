@@ -109,23 +109,30 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
     private void Finish<V>(int* sums, int firstRow, int rows, int panel) where V : struct, ISimd<V>
     {
         (nint first, int width) = _w.ColumnsOf(panel);
-        float* bias = _w.Bias(panel), scales = _w.Quantized.Scales + (nint)panel * Width;
-        int* columnSums = _w.Quantized.Sums + (nint)panel * Width;
+        // Read once: the compiler would ask for it in every turn.
+        int panelWidth = Width;
+        float* bias = _w.Bias(panel), scales = _w.Quantized.Scales + (nint)panel * panelWidth, rowScales = _xScales + firstRow;
+        int* columnSums = _w.Quantized.Sums + (nint)panel * panelWidth, rowZeros = _xZeros + firstRow;
         float* y = _y + firstRow * _yStride + first, residual = _residual == null ? null : _residual + firstRow * _residualStride + first;
-        bool direct = _activation == Activation.Linear && width == Width;
+        bool direct = _activation == Activation.Linear && width == panelWidth;
         float* numbers = direct ? y : (float*)sums;
-        nint stride = direct ? _yStride : Width;
-        for (int row = 0; row < rows; row++)
+        nint stride = direct ? _yStride : panelWidth;
+        for (int i = 0; i < panelWidth; i += V.Width)
         {
-            V rowScale = V.Create(_xScales[firstRow + row]);
-            int rowZero = _xZeros[firstRow + row];
-            for (int i = 0; i < Width; i += V.Width)
+            V scale = V.Load(scales + i), start = V.Load(bias + i);
+            int* sum = sums + i;
+            float* number = numbers + i, added = direct && residual != null ? residual + i : null;
+            for (int row = 0; row < rows; row++, sum += panelWidth, number += stride)
             {
                 // As many rows ahead as are finished at once, in this panel and the ones beside it.
-                if (direct) Simd.Prefetch(numbers + (row + MatMul.RowsToFinish) * stride + i);
-                V number = V.Fma(V.Difference(sums + row * Width + i, columnSums + i, rowZero), rowScale * V.Load(scales + i), V.Load(bias + i));
-                if (direct && residual != null) number += V.Load(residual + row * _residualStride + i);
-                number.Store(numbers + row * stride + i);
+                if (direct) Simd.Prefetch(number + MatMul.RowsToFinish * stride);
+                V result = V.Fma(V.Difference(sum, columnSums + i, rowZeros[row]), V.Create(rowScales[row]) * scale, start);
+                if (added != null)
+                {
+                    result += V.Load(added);
+                    added += _residualStride;
+                }
+                result.Store(number);
             }
         }
         if (!direct) MatMul.Finish<V>(_activation, numbers, y, _yStride, residual, _residualStride, rows, width);

@@ -53,6 +53,7 @@ internal sealed unsafe class QuantizedPanels
     public void Set(int panel, ReadOnlySpan<float> rows) // (≤ W, K)
     {
         sbyte* destination = Panel(panel);
+        int group = QuantizedTile.Group, groupBytes = QuantizedTile.GroupBytes;
         new Span<sbyte>(destination, Padded(_inner) * Width).Clear();
         for (int column = 0; column < rows.Length / _inner; column++)
         {
@@ -65,7 +66,7 @@ internal sealed unsafe class QuantizedPanels
             for (int i = 0; finite && i < _inner; i++)
             {
                 sbyte q = (sbyte)Math.Clamp(MathF.Round(w[i] / scale), -sbyte.MaxValue, sbyte.MaxValue);
-                destination[Place(i, column)] = q;
+                destination[Place(i, column, group, groupBytes)] = q;
                 sum += q;
             }
             _scales.Pointer[panel * Width + column] = scale;
@@ -76,11 +77,14 @@ internal sealed unsafe class QuantizedPanels
     /// <summary>A column as it is multiplied: scale·q.</summary>
     public void Read(int panel, int column, Span<float> numbers) // (K)
     {
-        for (int i = 0; i < _inner; i++) numbers[i] = _scales.Pointer[panel * Width + column] * Panel(panel)[Place(i, column)];
+        sbyte* source = Panel(panel);
+        float scale = _scales.Pointer[panel * Width + column];
+        int group = QuantizedTile.Group, groupBytes = QuantizedTile.GroupBytes;
+        for (int i = 0; i < _inner; i++) numbers[i] = scale * source[Place(i, column, group, groupBytes)];
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static nint Place(int i, int column) => (nint)(i / QuantizedTile.Group) * QuantizedTile.GroupBytes + column * QuantizedTile.Group + i % QuantizedTile.Group;
+    private static nint Place(int i, int column, int group, int groupBytes) => (nint)(i / group) * groupBytes + column * group + i % group;
 
     private sbyte* Panel(int panel) => (sbyte*)_panels.Pointer + (nint)panel * Padded(_inner) * Width;
 }
