@@ -22,7 +22,7 @@ internal sealed partial class TileAssembler
     private const int RowsPerBase = 3;
 
     // System V lets a callee change all of these. Windows wants rsi, rdi and the lower quarters of vectors 6 to 15 back: see Windows().
-    private static readonly AssemblerRegister64 s_call = rdi, s_stride = r11, s_b = rdx, s_steps = rcx, s_next = rax, s_c = rcx, s_cStride = rdx, s_added = rsi, s_addedStride = r8, s_firstRow = rsi;
+    private static readonly AssemblerRegister64 s_call = rdi, s_stride = r11, s_b = rdx, s_steps = rcx, s_next = rax, s_c = rcx, s_cStride = rdx, s_added = rsi, s_addedStride = r8;
 
     private readonly Assembler _code = new(64);
     private readonly List<(Label Label, string Title)> _titles = [];
@@ -30,6 +30,8 @@ internal sealed partial class TileAssembler
     // What the tiles that are being assembled are made of, and what they call.
     private VectorInstructions _vectors = new Avx512Instructions();
     private Label _start, _rowsBelow;
+
+    private AssemblerRegister64 FirstRow => _vectors.Bases[0];
 
     private TileAssembler()
     {
@@ -129,7 +131,7 @@ internal sealed partial class TileAssembler
     {
         _start = Here(title);
         FetchSums();
-        _code.mov(s_firstRow, Argument(nameof(TileCall.A)));
+        _code.mov(FirstRow, Argument(nameof(TileCall.A)));
         _code.mov(s_stride, Argument(nameof(TileCall.AStride)));
         FollowingBases();
         _code.mov(s_b, Argument(nameof(TileCall.B)));
@@ -249,9 +251,10 @@ internal sealed partial class TileAssembler
         _code.Label(ref end);
         // Everything that counts rows goes on to the rows below, from where the end goes back up.
         _code.mov(Argument(nameof(TileCall.Next)), s_next);
-        _code.imul(s_firstRow, s_stride, rows);
-        _code.add(s_firstRow, Argument(nameof(TileCall.A)));
-        _code.mov(Argument(nameof(TileCall.A)), s_firstRow);
+        _code.imul(FirstRow, s_stride, rows);
+        _code.add(FirstRow, Argument(nameof(TileCall.A)));
+        _code.mov(Argument(nameof(TileCall.A)), FirstRow);
+        // With 512 bits a line of each row lasts so long that asking for the next costs more than it brings: docs/decisions/0012-avx2.md.
         if (_vectors is Avx2Instructions) _code.call(_rowsBelow);
         _code.mov(s_cStride, Argument(nameof(TileCall.CStride)));
         _code.imul(s_c, s_cStride, rows);

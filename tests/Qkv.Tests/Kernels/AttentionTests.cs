@@ -40,7 +40,7 @@ public unsafe class AttentionTests
     {
         foreach (bool bfloat16 in s_precisions)
         {
-            foreach (int queries in (int[])[1, 12, 13, 48, 49, 96, 97])
+            foreach (int queries in (int[])[1, 12, 13, 48, 49, 768, 769])
                 foreach (int keys in (int[])[1, 255, 256, 257, 513]) new Call(queries, keys, 1, 17, Parts.Causal, 0, queries + keys).CheckAgainstTwin(bfloat16);
             // As many heads as keep two threads busy with whole blocks of queries.
             foreach (int queries in (int[])[2064, 2065]) new Call(queries, 257, 8, 3, Parts.Causal, 0, queries).CheckAgainstTwin(bfloat16);
