@@ -22,7 +22,7 @@ internal sealed unsafe class AttentionInputs
         // Scores of such queries and keys have a standard deviation of 1.3: some weights are large, most are small.
         _joined = RandomEncoder.Rows(length, 3 * Features, 2f);
         _context = new AlignedBuffer((long)length * Features);
-        _scratch = new AlignedBuffer((long)threads * FlashAttention.ScratchSize(HeadSize));
+        _scratch = new AlignedBuffer(threads * FlashAttention.ScratchSize(HeadSize, length));
     }
 
     /// <summary>What <see cref="Flash"/> computed (L, H·D).</summary>

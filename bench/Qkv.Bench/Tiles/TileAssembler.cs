@@ -8,7 +8,7 @@ namespace Qkv.Bench.Tiles;
 /// <summary>The machine code of every tile, as one piece that may stand anywhere; where each tile begins; and what stands where, in words.</summary>
 internal sealed record TileBinary(byte[] Code, TileEntries[] Entries, SortedDictionary<int, string> Titles);
 
-/// <summary>Where the tiles of one kind begin, by their height.</summary>
+/// <summary>Where the tiles of one kind begin, by their height; then, but for AMX, where Windows enters them.</summary>
 internal sealed record TileEntries(string Name, int[] Offsets);
 
 /// <summary>
@@ -85,10 +85,8 @@ internal sealed partial class TileAssembler
         return new TileBinary(bytes.ToArray(),
         [
             Entries("AmxBFloat16", amxBFloat16), Entries("AmxInt8", amxInt8),
-            Entries("Float32", float32), Entries("BFloat16", bfloat16), Entries("Int8", int8),
-            Entries("Float32Windows", float32Windows), Entries("BFloat16Windows", bfloat16Windows), Entries("Int8Windows", int8Windows),
-            Entries("Avx2Float32", avx2Float32), Entries("Avx2BFloat16", avx2BFloat16), Entries("Avx2Int8", avx2Int8),
-            Entries("Avx2Float32Windows", avx2Float32Windows), Entries("Avx2BFloat16Windows", avx2BFloat16Windows), Entries("Avx2Int8Windows", avx2Int8Windows),
+            Entries("Float32", [.. float32, .. float32Windows]), Entries("BFloat16", [.. bfloat16, .. bfloat16Windows]), Entries("Int8", [.. int8, .. int8Windows]),
+            Entries("Avx2Float32", [.. avx2Float32, .. avx2Float32Windows]), Entries("Avx2BFloat16", [.. avx2BFloat16, .. avx2BFloat16Windows]), Entries("Avx2Int8", [.. avx2Int8, .. avx2Int8Windows]),
         ], new SortedDictionary<int, string>(_titles.ToDictionary(title => Offset(title.Label), title => title.Title)));
 
         TileEntries Entries(string name, Label[] labels) => new(name, [.. labels.Select(Offset)]);

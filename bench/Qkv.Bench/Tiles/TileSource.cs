@@ -36,7 +36,7 @@ internal static class TileSource
             {
 
             """);
-        text.Append("    // where the tiles begin: those of 1, 2, … rows, and for AMX of up to 16 and of up to 32; for Windows, as it calls\n");
+        text.Append("    // where the tiles begin: those of 1, 2, … rows, then once more as Windows calls; for AMX those of up to 16 and of up to 32\n");
         foreach (TileEntries entries in tiles.Entries)
             text.Append(CultureInfo.InvariantCulture, $"    public static ReadOnlySpan<ushort> {entries.Name} => [{string.Join(", ", entries.Offsets)}];\n\n");
         text.Append("    public static ReadOnlySpan<byte> Bytes =>\n    [\n");

@@ -21,7 +21,8 @@ internal sealed unsafe class Activations
         // What is kept lies row by row, as everybody expects it.
         int c = config.HiddenSize, intermediate = keep ? config.IntermediateSize : AlignedBuffer.RowBytes(config.IntermediateSize * sizeof(float)) / sizeof(float);
         (Tokens, Threads) = (tokens, threads);
-        _scratch = new AlignedBuffer((long)threads * FlashAttention.ScratchSize(config.HeadSize));
+        // What is recorded has its matrices, and needs no tiles of them.
+        _scratch = new AlignedBuffer(record ? 0 : threads * FlashAttention.ScratchSize(config.HeadSize, tokens));
         if (record) ScoreStarts = Starts(recorded!, config.Heads);
         long scores = ScoreStarts[^1];
         // Q, K, V; context; sum; attention output; intermediate; output - and what is kept besides

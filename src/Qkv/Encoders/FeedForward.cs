@@ -43,8 +43,8 @@ internal sealed unsafe class FeedForward(Linear first, Linear second, Activation
 internal static unsafe class Residual
 {
     /// <summary>
-    /// sum = dropout(W·x + b) + residual. Where the mapped rows are recorded they are kept first and the residual is added after; the
-    /// bits are the same.
+    /// sum = dropout(W·x + b) + residual. Where the mapped rows are recorded they are kept first and the residual is added after all of
+    /// K, not after its first block: the same sum in another order.
     /// </summary>
     public static void Add(Linear linear, float* x, nint xStride, int rows, float* residual, float* mapped, float* sum, in Dropout dropout, int threads)
     {

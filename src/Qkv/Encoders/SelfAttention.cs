@@ -149,7 +149,7 @@ public sealed unsafe class SelfAttention
         if (hidden.Length % Features != 0)
             throw new ArgumentException($"{nameof(SelfAttention)}: {name} holds {hidden.Length:N0} numbers, which is no multiple of the {Features} features of a hidden state.", name);
         int rows = hidden.Length / Features, columns = Heads * HeadSize;
-        var result = new float[rows * columns];
+        var result = new float[(long)rows * columns];
         fixed (float* x = hidden, y = result)
             MatMul.Forward(x, Features, rows, _queriesKeysValues.Matrix, y, columns, Workers.Limit, firstMap: map, maps: 1);
         return result;

@@ -11,11 +11,14 @@ internal sealed unsafe partial class AlignedBuffer
     // A cache line, and the width of the widest vector.
     private const int Alignment = 64;
 
+    /// <summary>The most numbers that .NET allocates in one piece.</summary>
+    public static readonly int MaxLength = Array.MaxLength - Alignment;
+
     private readonly float[] _memory;
 
     public AlignedBuffer(long length, bool zeroed = false)
     {
-        if (length < 0 || length > Array.MaxLength - Alignment)
+        if (length < 0 || length > MaxLength)
             throw new OutOfMemoryException($"A buffer of {length:N0} numbers is larger than .NET can allocate in one piece.");
         int size = (int)length + Alignment / sizeof(float);
         _memory = zeroed ? GC.AllocateArray<float>(size, pinned: true) : GC.AllocateUninitializedArray<float>(size, pinned: true);

@@ -12,11 +12,11 @@ public static unsafe partial class FlashAttention
     /// <summary>Pairs of so many numbers in a row, as many as a tile wants.</summary>
     private static int PairsOf(int count) => MachineTiles.WholeSteps((count + 1) / 2);
 
-    private static int BFloat16ScratchSize(int headSize)
+    private static long BFloat16ScratchSize(int headSize, long room)
     {
-        int padded = (headSize + Width - 1) / Width * Width, pairs = PairsOf(headSize);
+        long padded = ((long)headSize + Width - 1) / Width * Width, pairs = PairsOf(headSize);
         // Q, K tile, 32 keys on their way there, V tile, weights of a block of rows, each two to a number; scores, o, m, l
-        return QueryBlock * pairs + KeyTile * pairs + Width * pairs + KeyTile / 2 * padded + Rows * WeightStride / 2 + Rows * ScoreStride + QueryBlock * padded + 2 * QueryBlock;
+        return room * pairs + KeyTile * pairs + Width * pairs + KeyTile / 2 * padded + Rows * WeightStride / 2 + Rows * ScoreStride + room * padded + 2 * room;
     }
 
     /// <summary>
@@ -26,16 +26,16 @@ public static unsafe partial class FlashAttention
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void BlockBFloat16(in AttentionShape shape, int sequence, int head, (int Sequence, int Head) next, int first, int queries, float* context, nint contextStride, float* scratch)
     {
-        int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, pairs = PairsOf(size), keys = shape.KeyLength(sequence);
+        int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, pairs = PairsOf(size), keys = shape.KeyLength(sequence), room = Room(queries);
         uint* q = (uint*)scratch; // (queries, D / 2): pairs of neighbours
-        uint* kTile = q + QueryBlock * pairs; // (KeyTile / 32, D / 2, 32)
+        uint* kTile = q + room * pairs; // (KeyTile / 32, D / 2, 32)
         uint* keyRows = kTile + KeyTile * pairs; // (32, D / 2)
         uint* vTile = keyRows + Width * pairs; // (padded / 32, KeyTile / 2, 32)
         ushort* weights = (ushort*)(vTile + KeyTile / 2 * padded); // (Rows, KeyTile)
         float* p = (float*)(weights + Rows * WeightStride); // (Rows, KeyTile)
         float* o = p + Rows * ScoreStride; // (queries, padded)
-        float* m = o + QueryBlock * padded; // (queries)
-        float* l = m + QueryBlock; // (queries)
+        float* m = o + room * padded; // (queries)
+        float* l = m + room; // (queries)
         float scale = Log2E * (shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f);
         float* source = shape.QueriesOf(sequence, head) + first * shape.QueryStride;
         for (int row = 0; row < queries; row++) BFloat16.Round(source + row * shape.QueryStride, size, (ushort*)(q + row * pairs), 2 * pairs);
@@ -53,7 +53,7 @@ public static unsafe partial class FlashAttention
                 for (int panel = 0; panel < count; panel += Width)
                     Multiply((ushort*)(q + row * pairs), 2 * pairs, kTile + panel * pairs, p + panel, ScoreStride, rows, pairs, add: false);
                 Scores<Simd512>(shape, p, sequence, head, first + row, key, rows, count);
-                OnlineSoftmax<Simd512>(p, count, scale, rows, m + row, l + row, o + row * padded, padded, weights);
+                OnlineSoftmax<Simd512>(p, count, scale, rows, m + row, l + row, key > 0 ? o + row * padded : null, padded, weights);
                 for (int panel = 0; panel < padded; panel += Width)
                     Multiply(weights, WeightStride, vTile + panel * (KeyTile / 2), o + row * padded + panel, padded, rows, PairsOf(count), add: key > 0);
             }
@@ -65,19 +65,7 @@ public static unsafe partial class FlashAttention
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Multiply(ushort* a, nint aStride, uint* b, float* c, nint cStride, int rows, int steps, bool add)
     {
-        nint bytes = cStride * sizeof(float);
-        TileCall call = new()
-        {
-            A = (byte*)a,
-            AStride = aStride * sizeof(ushort),
-            B = (byte*)b,
-            BStride = Width * sizeof(uint),
-            C = (byte*)c,
-            CStride = bytes,
-            Added = add ? (byte*)c : null,
-            AddedStride = bytes,
-            Steps = steps,
-        };
+        TileCall call = TileEnds.Of(c, cStride, add).Call(a, aStride * sizeof(ushort), b, Width * sizeof(uint), steps);
         MachineTiles.MultiplyBFloat16(ref call, rows);
     }
 

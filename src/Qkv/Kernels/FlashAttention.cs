@@ -54,8 +54,8 @@ public static unsafe partial class FlashAttention
     public static void Forward(ReadOnlySpan<float> queries, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, int heads, int headSize,
         Span<float> context, AttentionMask? mask = null)
     {
-        AttentionCall.Check(nameof(FlashAttention), queries, keys, values, heads, headSize, context, mask);
-        var scratch = new AlignedBuffer(Workers.Limit * (long)ScratchSize(headSize));
+        (int rows, _) = AttentionCall.Check(nameof(FlashAttention), queries, keys, values, heads, headSize, context, mask);
+        var scratch = new AlignedBuffer(Workers.Limit * ScratchSize(headSize, rows));
         fixed (float* c = context)
         {
             float* destination = c;
@@ -65,19 +65,22 @@ public static unsafe partial class FlashAttention
         GC.KeepAlive(scratch);
     }
 
-    /// <summary>Numbers of scratch that each thread needs.</summary>
-    internal static int ScratchSize(int headSize)
+    /// <summary>Numbers of scratch that each thread needs where no sequence has more queries.</summary>
+    internal static long ScratchSize(int headSize, int queries)
     {
-        int padded = (headSize + Width - 1) / Width * Width;
+        long padded = ((long)headSize + Width - 1) / Width * Width, room = Room(Math.Min(queries, QueryBlock));
         // Q, K tile, V tile, scores of some rows, o, m, l
-        int float32 = QueryBlock * headSize + KeyTile * headSize + KeyTile * padded + Rows * ScoreStride + QueryBlock * padded + 2 * QueryBlock;
-        return MachineTiles.HasBFloat16 ? Math.Max(float32, BFloat16ScratchSize(headSize)) : float32;
+        long float32 = room * headSize + (long)KeyTile * headSize + KeyTile * padded + Rows * ScoreStride + room * padded + 2 * room;
+        return MachineTiles.HasBFloat16 ? Math.Max(float32, BFloat16ScratchSize(headSize, room)) : float32;
     }
+
+    /// <summary>Queries that a block is given room for: whole groups of rows.</summary>
+    private static int Room(int queries) => (queries + Rows - 1) / Rows * Rows;
 
     /// <param name="shape">Queries, keys, values and masks.</param>
     /// <param name="context">(Tq, H·D)</param>
     /// <param name="contextStride">Distance between its rows.</param>
-    /// <param name="scratch"><see cref="ScratchSize"/> numbers a thread.</param>
+    /// <param name="scratch"><see cref="ScratchSize"/> numbers a thread, for as many queries as the longest sequence has.</param>
     /// <param name="threads">Threads of the team that may work.</param>
     /// <param name="logSums">Where λ = m + ln l goes (Tq, H), for the backward pass; null for nowhere.</param>
     internal static void Forward(in AttentionShape shape, float* context, nint contextStride, float* scratch, int threads, float* logSums = null)
@@ -88,12 +91,12 @@ public static unsafe partial class FlashAttention
         if (longest == 0) return;
         int heads = shape.Sequences * shape.Heads, wanted = (PartsPerThread * Math.Min(threads, Workers.Limit) + heads - 1) / heads;
         int blocks = Math.Max((longest + QueryBlock - 1) / QueryBlock, Math.Min(wanted, (longest + Rows - 1) / Rows)), block = (longest + blocks - 1) / blocks;
-        var kernel = new Blocks(shape, context, contextStride, scratch, blocks, block, logSums, heads * blocks, threads);
+        var kernel = new Blocks(shape, context, contextStride, scratch, ScratchSize(shape.HeadSize, block), blocks, block, logSums, heads * blocks, threads);
         if (shape.BFloat16) Workers.RunInTiles(kernel, heads * blocks, threads);
         else Workers.Run(kernel, heads * blocks, threads);
     }
 
-    private readonly struct Blocks(AttentionShape shape, float* context, nint contextStride, float* scratch, int blocks, int block, float* logSums, int parts, int threads) : IKernel
+    private readonly struct Blocks(AttentionShape shape, float* context, nint contextStride, float* scratch, long scratchSize, int blocks, int block, float* logSums, int parts, int threads) : IKernel
     {
         private readonly float* _context = context, _scratch = scratch, _logSums = logSums;
 
@@ -104,7 +107,7 @@ public static unsafe partial class FlashAttention
             if (queries <= 0) return;
             float* output = _context + (shape.QueryStarts[sequence] + first) * contextStride + head * shape.HeadSize;
             float* logSums = _logSums == null ? null : _logSums + (nint)(shape.QueryStarts[sequence] + first) * shape.Heads + head;
-            float* scratch = _scratch + (nint)worker * ScratchSize(shape.HeadSize);
+            float* scratch = _scratch + worker * scratchSize;
             // What this thread most likely computes next.
             int following = Math.Min(part + threads, parts - 1) / blocks;
             (int, int) next = (following / shape.Heads, following % shape.Heads);
@@ -117,14 +120,14 @@ public static unsafe partial class FlashAttention
     private static void Block<V>(in AttentionShape shape, int sequence, int head, (int Sequence, int Head) next, int first, int queries,
         float* context, nint contextStride, float* scratch, float* logSums) where V : struct, ISimd<V>
     {
-        int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, keys = shape.KeyLength(sequence);
+        int size = shape.HeadSize, padded = (size + Width - 1) / Width * Width, keys = shape.KeyLength(sequence), room = Room(queries);
         float* q = scratch; // (queries, D)
-        float* kTile = q + QueryBlock * size; // (KeyTile / W, D, W), W the columns of a panel
+        float* kTile = q + room * size; // (KeyTile / W, D, W), W the columns of a panel
         float* vTile = kTile + KeyTile * size; // (padded / W, KeyTile, W)
         float* p = vTile + KeyTile * padded; // (Rows, KeyTile)
         float* o = p + Rows * ScoreStride; // (queries, padded)
-        float* m = o + QueryBlock * padded; // (queries)
-        float* l = m + QueryBlock; // (queries)
+        float* m = o + room * padded; // (queries)
+        float* l = m + room; // (queries)
         float* factors = stackalloc float[shape.Dropout.IsOn ? KeyTile : 0];
         // Where nothing is added, the softmax scales the products on its way.
         float scale = Log2E * (shape.Mask.Additive == null ? shape.ScaleOf(head) : 1f);
@@ -144,7 +147,7 @@ public static unsafe partial class FlashAttention
                 for (int panel = 0; panel < count; panel += Width)
                     MatMulTile.Multiply<V>(q + row * size, size, 1, kTile + panel * size, Width, p + panel, ScoreStride, rows, size, add: false);
                 Scores<V>(shape, p, sequence, head, first + row, key, rows, count);
-                OnlineSoftmax<V>(p, count, scale, rows, m + row, l + row, o + row * padded, padded);
+                OnlineSoftmax<V>(p, count, scale, rows, m + row, l + row, key > 0 ? o + row * padded : null, padded);
                 // After the sum l, as dropout comes after the softmax.
                 for (int i = 0; i < rows && shape.Dropout.IsOn; i++) shape.Drop<V>(p + i * ScoreStride, sequence, head, first + row + i, key, count, factors);
                 for (int panel = 0; panel < padded; panel += Width)
@@ -161,9 +164,8 @@ public static unsafe partial class FlashAttention
     /// <summary>No key has been seen: m = −∞, l = 0, up to whole blocks of rows.</summary>
     private static void BeginSums(float* m, float* l, int queries)
     {
-        int rows = (queries + Rows - 1) / Rows * Rows;
-        new Span<float>(m, rows).Fill(float.NegativeInfinity);
-        new Span<float>(l, rows).Clear();
+        new Span<float>(m, Room(queries)).Fill(float.NegativeInfinity);
+        new Span<float>(l, Room(queries)).Clear();
     }
 
     /// <summary>context = o / l, times what a head is multiplied by; zero where a query sees no key.</summary>
@@ -197,7 +199,7 @@ public static unsafe partial class FlashAttention
     }
 
     /// <summary>
-    /// p = 2^(scale·s − m') for rows of scores, in place, or where <paramref name="rounded"/> says as bfloat16; m, l and o are brought up to the new
+    /// p = 2^(scale·s − m') for rows of scores, in place, or where <paramref name="rounded"/> says as bfloat16; m, l and o, which is null before the first product, are brought up to the new
     /// maxima. All maxima come first, then all exponentials: no row waits for another's.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -218,8 +220,9 @@ public static unsafe partial class FlashAttention
             (V.Load(l + row) * factor).Store(l + row);
             max.Store(m + row);
         }
-        for (int row = 0; row < rows; row++)
-            if (rescale[row] != 1f && l[row] != 0f) Elementwise.Scale<V>(o + row * size, size, rescale[row]);
+        // By zero as well: what is summed may weigh nothing beside a key that comes now.
+        for (int row = 0; row < rows && o != null; row++)
+            if (rescale[row] != 1f) Elementwise.Scale<V>(o + row * size, size, rescale[row]);
         for (int row = 0; row < rows; row++)
         {
             float* p = s + row * ScoreStride;

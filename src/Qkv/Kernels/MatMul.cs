@@ -150,13 +150,7 @@ internal readonly unsafe struct MatMul : IKernel
                 }
                 if (_rounded != null)
                 {
-                    TileCall call = ends.Call;
-                    call.A = (byte*)(_rounded + firstRow * _xStride + k);
-                    call.AStride = _xStride * sizeof(ushort);
-                    call.B = b;
-                    call.BStride = Width * sizeof(uint);
-                    call.Steps = depth / 2;
-                    call.Next = next;
+                    TileCall call = ends.Call(_rounded + firstRow * _xStride + k, _xStride * sizeof(ushort), b, Width * sizeof(uint), depth / 2, next);
                     MachineTiles.MultiplyBFloat16(ref call, rows);
                 }
                 else

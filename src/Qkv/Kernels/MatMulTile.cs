@@ -35,6 +35,10 @@ internal unsafe struct TileEnds
     public float* Added;
     public nint AddedStride;
 
+    /// <summary>C = [C +] A · B, of float32, or of int32, which are as long.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TileEnds Of(void* c, nint cStride, bool add) => new() { C = (float*)c, CStride = cStride, Added = add ? (float*)c : null, AddedStride = cStride };
+
     /// <summary>The same from a row and a column on.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly TileEnds At(int row, int column) => new()
@@ -46,8 +50,21 @@ internal unsafe struct TileEnds
         AddedStride = AddedStride,
     };
 
-    /// <summary>As the machine tiles want it.</summary>
-    public readonly TileCall Call => new() { C = (byte*)C, CStride = CStride * sizeof(float), Start = Start, Added = (byte*)Added, AddedStride = AddedStride * sizeof(float) };
+    /// <summary>As the machine tiles want it, with A (rows, steps) and B (steps, W) of four bytes a number, their strides in bytes, and the panel that comes <paramref name="next"/> or null.</summary>
+    public readonly TileCall Call(void* a, nint aStride, void* b, nint bStride, nint steps, void* next = null) => new()
+    {
+        A = (byte*)a,
+        AStride = aStride,
+        B = (byte*)b,
+        BStride = bStride,
+        C = (byte*)C,
+        CStride = CStride * sizeof(float),
+        Start = Start,
+        Added = (byte*)Added,
+        AddedStride = AddedStride * sizeof(float),
+        Steps = steps,
+        Next = (byte*)next,
+    };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly void Store<V>(int row, V left, V right) where V : struct, ISimd<V>
@@ -82,7 +99,7 @@ internal static unsafe class MatMulTile
     /// </summary>
     public static void Multiply<V>(float* a, nint aStride, nint aStep, float* b, nint bStride, float* c, nint cStride, int rows, int k, bool add)
         where V : struct, ISimd<V> =>
-        Multiply<V, Float32Panel>(a, aStride, aStep, (byte*)b, bStride, new TileEnds { C = c, CStride = cStride, Added = add ? c : null, AddedStride = cStride }, rows, k);
+        Multiply<V, Float32Panel>(a, aStride, aStep, (byte*)b, bStride, TileEnds.Of(c, cStride, add), rows, k);
 
     /// <summary>
     /// The same with B in any format and more to begin and to end with; <paramref name="bStride"/> counts numbers, as all strides do.
@@ -96,13 +113,7 @@ internal static unsafe class MatMulTile
         bool widens = typeof(B) == typeof(BFloat16Panel);
         if (V.Width >= 8 && aStep == 1 && (widens ? MachineTiles.HasWidening : MachineTiles.HasFloat32))
         {
-            TileCall call = ends.Call;
-            call.A = (byte*)a;
-            call.AStride = aStride * sizeof(float);
-            call.B = b;
-            call.BStride = bStride * B.Size;
-            call.Steps = k;
-            call.Next = next;
+            TileCall call = ends.Call(a, aStride * sizeof(float), b, bStride * B.Size, k, next);
             if (widens) MachineTiles.MultiplyWidening(ref call, rows);
             else MachineTiles.MultiplyFloat32(ref call, rows);
             return;

@@ -35,20 +35,7 @@ internal static unsafe class QuantizedTile
     {
         if (MachineTiles.HasInt8)
         {
-            nint bytes = cStride * sizeof(int);
-            TileCall call = new()
-            {
-                A = a,
-                AStride = aStride,
-                B = (byte*)b,
-                BStride = GroupBytes,
-                C = (byte*)c,
-                CStride = bytes,
-                Added = add ? (byte*)c : null,
-                AddedStride = bytes,
-                Steps = steps,
-                Next = (byte*)next,
-            };
+            TileCall call = TileEnds.Of(c, cStride, add).Call(a, aStride, b, GroupBytes, steps, next);
             MachineTiles.MultiplyInt8(ref call, rows);
         }
         else if (InFours) Multiply<Vector256<int>, Vector256<int>, Vnni256>(a, aStride, b, c, cStride, rows, steps, add, next);

@@ -17,8 +17,10 @@ internal readonly unsafe ref struct Rented : IDisposable
     public Rented(long count)
     {
         List<AlignedBuffer> buffers = t_buffers ??= [];
-        if (buffers.Count == t_depth) buffers.Add(new AlignedBuffer(count + count / 4));
-        else if (buffers[t_depth].Length < count) buffers[t_depth] = new AlignedBuffer(count + count / 4);
+        // A quarter more, so that slightly longer calls find room, where there is one.
+        long room = Math.Max(count, Math.Min(count + count / 4, AlignedBuffer.MaxLength));
+        if (buffers.Count == t_depth) buffers.Add(new AlignedBuffer(room));
+        else if (buffers[t_depth].Length < count) buffers[t_depth] = new AlignedBuffer(room);
         _buffer = buffers[t_depth++];
     }
 

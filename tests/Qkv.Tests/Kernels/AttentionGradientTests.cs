@@ -105,7 +105,7 @@ public unsafe class AttentionGradientTests
             long[] starts = new long[QueryLengths.Length + 1];
             for (int i = 0; i < QueryLengths.Length; i++) starts[i + 1] = starts[i] + (long)Heads * QueryLengths[i] * KeyLengths[i];
             float[] scores = new float[starts[^1]], weights = new float[starts[^1]];
-            var scratch = new AlignedBuffer(Workers.Limit * (long)Math.Max(FlashAttention.ScratchSize(HeadSize), FlashAttention.BackwardScratchSize(HeadSize)));
+            var scratch = new AlignedBuffer(Workers.Limit * Math.Max(FlashAttention.ScratchSize(HeadSize, QueryLengths.Max()), FlashAttention.BackwardScratchSize(HeadSize)));
             fixed (int* queryStarts = QueryStarts, keyStarts = KeyStarts)
             fixed (float* q = Queries, k = Keys, v = Values, additive = Additive, factors = HeadFactors, c = context, dc = ContextGradient, l = logSums, pdq = dq, pdk = dk, pdv = dv, s = scores, w = weights)
             fixed (byte* hidden = Hidden)

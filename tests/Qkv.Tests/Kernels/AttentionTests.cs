@@ -82,6 +82,23 @@ public unsafe class AttentionTests
     }
 
     [Fact]
+    public void Keys_that_are_seen_early_weigh_nothing_beside_scores_that_are_far_above_theirs()
+    {
+        // Hidden as padding on the left is; and without a mask, each tile of keys far above the one before it.
+        foreach (float low in (float[])[float.MinValue, -1e4f, -90f])
+            Check(new(60, 600, 2, 20, default, 0, 1) { Mask = new() { Additive = Enumerable.Range(0, 600).Select(key => key < 300 ? low : 0f).ToArray() } });
+        var rising = new Call(60, 600, 2, 20, default, 0, 1);
+        for (int i = 0; i < rising.Queries.Length; i++) rising.Queries[i] = 1 + MathF.Abs(rising.Queries[i]);
+        for (int i = 0; i < rising.Keys.Length; i++) rising.Keys[i] += 30 * (i / (256 * 40));
+        Check(rising);
+
+        static void Check(Call call)
+        {
+            foreach (bool bfloat16 in s_precisions) call.CheckAgainstTwin(bfloat16);
+        }
+    }
+
+    [Fact]
     public void No_queries_and_no_keys()
     {
         foreach (bool bfloat16 in s_precisions)
@@ -134,8 +151,23 @@ public unsafe class AttentionTests
         Bits.Equal(flash, flashAgain);
     }, iter: Effort.Iterations(20), threads: 2);
 
+    [Fact]
+    public void Nothing_is_written_beyond_the_scratch()
+    {
+        foreach (bool bfloat16 in s_precisions)
+        {
+            foreach (int queries in (int[])[2064, 2065, 4500]) new Call(queries, 40, 1, 3, default, 0, queries).Flash(new float[queries * 3], null, bfloat16, 1);
+            s_calls.Repeatable().Sample(call => call.Flash(new float[call.Queries.Length], call.Mask, bfloat16, 1), iter: Effort.Iterations(60), threads: 1);
+        }
+    }
+
     private sealed record Call(int QueryLength, int KeyLength, int Heads, int HeadSize, Parts Parts, int AdditiveKind, int Seed)
     {
+        // More than a group of rows could be too many.
+        private const int Behind = 8192;
+
+        private const float Untouched = -123f;
+
         private readonly Random _random = new(Seed);
 
         public float[] Queries => field ??= Numbers(QueryLength * Heads * HeadSize, Parts.HasFlag(Parts.HugeScores) ? 5 : 1);
@@ -144,33 +176,40 @@ public unsafe class AttentionTests
 
         public float[] Values => field ??= Numbers(KeyLength * Heads * HeadSize);
 
-        public AttentionMask Mask => field ??= new()
+        public AttentionMask Mask
         {
-            VisibleKeys = Parts.HasFlag(Parts.VisibleKeys) ? Enumerable.Range(0, KeyLength).Select(_ => _random.Next(3) > 0).ToArray() : default,
-            Causal = Parts.HasFlag(Parts.Causal),
-            Additive = Parts.HasFlag(Parts.Additive) ? Numbers(KeyLength * (AdditiveKind > 0 ? QueryLength : 1) * (AdditiveKind > 1 ? Heads : 1), 3) : default,
-            HeadFactors = Parts.HasFlag(Parts.HeadFactors) ? Enumerable.Range(0, Heads).Select(head => head * 0.75f).ToArray() : default,
-        };
+            get => field ??= new()
+            {
+                VisibleKeys = Parts.HasFlag(Parts.VisibleKeys) ? Enumerable.Range(0, KeyLength).Select(_ => _random.Next(3) > 0).ToArray() : default,
+                Causal = Parts.HasFlag(Parts.Causal),
+                Additive = Parts.HasFlag(Parts.Additive) ? Numbers(KeyLength * (AdditiveKind > 0 ? QueryLength : 1) * (AdditiveKind > 1 ? Heads : 1), 3) : default,
+                HeadFactors = Parts.HasFlag(Parts.HeadFactors) ? Enumerable.Range(0, Heads).Select(head => head * 0.75f).ToArray() : default,
+            };
+            init;
+        }
 
         public (float[] Scores, float[] Weights, float[] Context, float[] Flash) Run(AttentionMask? mask, bool bfloat16 = false)
         {
             float[] scores = new float[Heads * QueryLength * KeyLength], weights = new float[scores.Length], context = new float[Queries.Length], flash = new float[Queries.Length];
             AttentionReference.Forward(Queries, Keys, Values, Heads, HeadSize, scores, weights, context, mask);
-            if (bfloat16) FlashInBFloat16(flash, mask);
+            if (bfloat16) Flash(flash, mask, bfloat16, Workers.Limit);
             else FlashAttention.Forward(Queries, Keys, Values, Heads, HeadSize, flash, mask);
             return (scores, weights, context, flash);
         }
 
-        private void FlashInBFloat16(float[] context, AttentionMask? mask)
+        /// <summary>Flash attention in scratch that is as large as it must be, and has numbers behind it that must stay.</summary>
+        public void Flash(float[] context, AttentionMask? mask, bool bfloat16, int threads)
         {
-            var scratch = new AlignedBuffer(Workers.Limit * (long)FlashAttention.ScratchSize(HeadSize));
+            long size = threads * FlashAttention.ScratchSize(HeadSize, QueryLength);
+            var scratch = new AlignedBuffer(size + Behind);
+            scratch.Span[(int)size..].Fill(Untouched);
             fixed (float* start = context)
             {
                 float* destination = start;
                 AttentionCall.Run(Queries, Keys, Values, Heads, HeadSize, mask,
-                    (in AttentionShape shape) => FlashAttention.Forward(shape with { BFloat16 = true }, destination, Heads * HeadSize, scratch.Pointer, Workers.Limit));
+                    (in AttentionShape shape) => FlashAttention.Forward(shape with { BFloat16 = bfloat16 }, destination, Heads * HeadSize, scratch.Pointer, threads));
             }
-            GC.KeepAlive(scratch);
+            Assert.Equal(-1, scratch.Span[(int)size..].IndexOfAnyExcept(Untouched));
         }
 
         /// <param name="bfloat16">Whether numbers are rounded first, and flash attention computes in bfloat16, where weights are rounded as well: by 2⁻⁸ at most.</param>

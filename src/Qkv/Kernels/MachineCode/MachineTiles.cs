@@ -61,24 +61,22 @@ internal static unsafe class MachineTiles
 
     /// <summary>C (rows, W) float32 = [start +] A (rows, Steps) float32 · B (Steps, W) float32 [+ added], W = 32 or with AVX2 16, bit for bit what <see cref="MatMulTile"/> computes in C#.</summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> Float32(int rows) =>
-        IsAvx2 ? At(HasFloat32, OperatingSystem.IsWindows() ? TileCode.Avx2Float32Windows : TileCode.Avx2Float32, rows)
-        : At(HasFloat32, OperatingSystem.IsWindows() ? TileCode.Float32Windows : TileCode.Float32, rows);
+        At(HasFloat32, IsAvx2 ? TileCode.Avx2Float32 : TileCode.Float32, rows);
 
     /// <summary>C (rows, 16) float32 = [start +] A (rows, Steps) float32 · B (Steps, 16) bfloat16, as <see cref="BFloat16Panel"/> has them [+ added]: what <see cref="Float32"/> computes of the same numbers.</summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> Widening(int rows) =>
-        At(HasWidening, OperatingSystem.IsWindows() ? TileCode.Avx2BFloat16Windows : TileCode.Avx2BFloat16, rows);
+        At(HasWidening, TileCode.Avx2BFloat16, rows);
 
     /// <summary>C (rows, 32) float32 = [start +] A (rows, Steps · 2) bfloat16 · B (Steps, 32, 2) bfloat16 [+ added]. See the twin in the tests for every bit of it.</summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> BFloat16(int rows) =>
-        At(HasBFloat16, OperatingSystem.IsWindows() ? TileCode.BFloat16Windows : TileCode.BFloat16, rows);
+        At(HasBFloat16, TileCode.BFloat16, rows);
 
     /// <summary>
     /// C (rows, 32) int32 = [start +] A (rows, Steps · 4) uint8 · B (Steps, 32, 4) int8 [+ added], exact modulo 2³²; with AVX2 C (rows, 16) = A (rows, Steps · 2) int16 from 0 to 255 ·
     /// B (Steps, 16, 2) int8.
     /// </summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> Int8(int rows) =>
-        IsAvx2 ? At(HasInt8, OperatingSystem.IsWindows() ? TileCode.Avx2Int8Windows : TileCode.Avx2Int8, rows)
-        : At(HasInt8, OperatingSystem.IsWindows() ? TileCode.Int8Windows : TileCode.Int8, rows);
+        At(HasInt8, IsAvx2 ? TileCode.Avx2Int8 : TileCode.Int8, rows);
 
     /// <summary>
     /// What <see cref="BFloat16"/> computes, for up to <see cref="AmxRows"/> rows by AMX, which sums in another order: from what is added if anything is, else from the start, by the sums of 32 odd and even
@@ -153,6 +151,9 @@ internal static unsafe class MachineTiles
     private static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> At(bool has, ReadOnlySpan<ushort> entries, int rows)
     {
         if (!has) throw new PlatformNotSupportedException("This process has no such tile; ask HasFloat32, HasWidening, HasBFloat16 or HasInt8 first.");
+        // The second half is for Windows, which calls in another way.
+        int heights = entries.Length / 2;
+        entries = OperatingSystem.IsWindows() ? entries[heights..] : entries[..heights];
         return (delegate* unmanaged[SuppressGCTransition]<TileCall*, void>)(s_code + entries[rows - 1]);
     }
 

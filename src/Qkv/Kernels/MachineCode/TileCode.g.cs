@@ -4,34 +4,22 @@ namespace Qkv.Kernels.MachineCode;
 /// <summary>The register tiles: x86-64, and may stand anywhere.</summary>
 internal static class TileCode
 {
-    // where the tiles begin: those of 1, 2, … rows, and for AMX of up to 16 and of up to 32; for Windows, as it calls
+    // where the tiles begin: those of 1, 2, … rows, then once more as Windows calls; for AMX those of up to 16 and of up to 32
     public static ReadOnlySpan<ushort> AmxBFloat16 => [10529, 10879];
 
     public static ReadOnlySpan<ushort> AmxInt8 => [11309, 11659];
 
-    public static ReadOnlySpan<ushort> Float32 => [482, 620, 777, 953, 1151, 1376, 1620, 1886, 2171, 2475, 2801, 3146];
+    public static ReadOnlySpan<ushort> Float32 => [482, 620, 777, 953, 1151, 1376, 1620, 1886, 2171, 2475, 2801, 3146, 12089, 12101, 12113, 12125, 12137, 12149, 12161, 12173, 12185, 12197, 12209, 12221];
 
-    public static ReadOnlySpan<ushort> BFloat16 => [3510, 3648, 3805, 3981, 4179, 4404, 4648, 4914, 5199, 5503, 5829, 6174];
+    public static ReadOnlySpan<ushort> BFloat16 => [3510, 3648, 3805, 3981, 4179, 4404, 4648, 4914, 5199, 5503, 5829, 6174, 12233, 12245, 12257, 12269, 12281, 12293, 12305, 12317, 12329, 12341, 12353, 12362];
 
-    public static ReadOnlySpan<ushort> Int8 => [6538, 6676, 6833, 7009, 7207, 7432, 7676, 7942, 8227, 8531, 8857, 9202];
+    public static ReadOnlySpan<ushort> Int8 => [6538, 6676, 6833, 7009, 7207, 7432, 7676, 7942, 8227, 8531, 8857, 9202, 12371, 12380, 12389, 12398, 12407, 12416, 12425, 12434, 12443, 12452, 12461, 12470];
 
-    public static ReadOnlySpan<ushort> Float32Windows => [12089, 12101, 12113, 12125, 12137, 12149, 12161, 12173, 12185, 12197, 12209, 12221];
+    public static ReadOnlySpan<ushort> Avx2Float32 => [12964, 13187, 13459, 13788, 14171, 14603, 20483, 20495, 20507, 20519, 20531, 20543];
 
-    public static ReadOnlySpan<ushort> BFloat16Windows => [12233, 12245, 12257, 12269, 12281, 12293, 12305, 12317, 12329, 12341, 12353, 12362];
+    public static ReadOnlySpan<ushort> Avx2BFloat16 => [15084, 15326, 15621, 15969, 16371, 16822, 20555, 20567, 20579, 20591, 20603, 20615];
 
-    public static ReadOnlySpan<ushort> Int8Windows => [12371, 12380, 12389, 12398, 12407, 12416, 12425, 12434, 12443, 12452, 12461, 12470];
-
-    public static ReadOnlySpan<ushort> Avx2Float32 => [12964, 13187, 13459, 13788, 14171, 14603];
-
-    public static ReadOnlySpan<ushort> Avx2BFloat16 => [15084, 15326, 15621, 15969, 16371, 16822];
-
-    public static ReadOnlySpan<ushort> Avx2Int8 => [17326, 17583, 17927, 18350, 18861, 19451];
-
-    public static ReadOnlySpan<ushort> Avx2Float32Windows => [20483, 20495, 20507, 20519, 20531, 20543];
-
-    public static ReadOnlySpan<ushort> Avx2BFloat16Windows => [20555, 20567, 20579, 20591, 20603, 20615];
-
-    public static ReadOnlySpan<ushort> Avx2Int8Windows => [20627, 20639, 20651, 20663, 20675, 20687];
+    public static ReadOnlySpan<ushort> Avx2Int8 => [17326, 17583, 17927, 18350, 18861, 19451, 20627, 20639, 20651, 20663, 20675, 20687];
 
     public static ReadOnlySpan<byte> Bytes =>
     [
