@@ -34,14 +34,14 @@ public sealed class Intervention
     });
 
     /// <summary>Scores are divided by a temperature before the softmax: above 1 weights grow alike, below 1 they sharpen.</summary>
-    /// <param name="value">More than 0.</param>
+    /// <param name="value">From 10⁻⁶ to 10⁶; where several meet in a head they multiply, within the same bounds.</param>
     /// <param name="layer">The layer, or null for all.</param>
     /// <param name="head">The head, or null for all.</param>
-    /// <exception cref="ArgumentException">The temperature is not a finite number above 0.</exception>
+    /// <exception cref="ArgumentException">The temperature is outside these bounds.</exception>
     public static Intervention Temperature(float value, int? layer = null, int? head = null)
     {
-        if (!(value > 0f) || !float.IsFinite(1f / value) || !float.IsFinite(value))
-            throw new ArgumentException($"A temperature must be a finite number above 0, but is {value}.", nameof(value));
+        if (!(value >= LayerChange.LowestTemperature && value <= LayerChange.HighestTemperature))
+            throw new ArgumentException($"A temperature must be above 0, from {LayerChange.LowestTemperature} to {LayerChange.HighestTemperature}, but is {value}.", nameof(value));
         return new(changes =>
         {
             foreach (LayerChange change in changes.In(layer))

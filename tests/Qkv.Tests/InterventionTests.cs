@@ -115,6 +115,8 @@ public sealed class InterventionTests : IDisposable
         Qkv.Kernels.Softmax.Forward(scores, Length, weights);
         Bits.Equal(weights, hot["layers.0.weights"].ToFloats());
         // Two of them multiply.
+        foreach (float extreme in (float[])[1e-6f, 1e6f])
+            Assert.All(Trace([.. Enumerable.Repeat(Intervention.Temperature(extreme), 8)])["layers.1.scores"].ToFloats(), score => Assert.True(float.IsFinite(score)));
         Bits.Equal(Trace(Intervention.Temperature(4, 1))["layers.1.scores"].ToFloats(), Trace(Intervention.Temperature(2), Intervention.Temperature(2, 1), Intervention.Temperature(0.5f, 0))["layers.1.scores"].ToFloats());
     }
 
@@ -168,7 +170,7 @@ public sealed class InterventionTests : IDisposable
         Refused($"no token {Length}", Intervention.HideToken(Length));
         Refused("no token -1", Intervention.SwapKeys(-1, 0));
         Refused("no token 99", Intervention.CrossAttention([0], [99], 0));
-        foreach (float value in (float[])[0f, -1f, float.NaN, float.PositiveInfinity, 1e-45f]) Assert.Contains("above 0", Assert.Throws<ArgumentException>(() => Intervention.Temperature(value)).Message);
+        foreach (float value in (float[])[0f, -1f, float.NaN, float.PositiveInfinity, 1e-45f, 1e-7f, 1e7f]) Assert.Contains("above 0", Assert.Throws<ArgumentException>(() => Intervention.Temperature(value)).Message);
         RandomModel.Add(_batch, 3, 1);
         Refused("one sequence", Intervention.WithoutPositions());
     }

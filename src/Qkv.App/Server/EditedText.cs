@@ -76,7 +76,7 @@ internal sealed class EditedText
                 break;
             case "temperature":
                 float value = request.Value ?? throw Missing(request, "value");
-                if (!(value > 0f) || !float.IsFinite(value) || !float.IsFinite(1f / value)) throw RequestException.Invalid("A temperature must be a finite number above 0.");
+                if (value is not (>= 1e-6f and <= 1e6f)) throw RequestException.Invalid("A temperature must be above 0, from 0.000001 to 1,000,000.");
                 Optional(request);
                 Do(() => Intervention.Temperature(value, request.Layer, request.Head));
                 break;

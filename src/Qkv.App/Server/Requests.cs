@@ -30,16 +30,20 @@ internal record TraceRequest
     /// <summary>Further tokens to guess.</summary>
     public int[] Positions { get; init; } = [];
 
+    // Far more than a page asks for; each is work that nobody else is served meanwhile.
+    private const int MostItems = 1024;
+
     /// <summary>What JSON's types do not say.</summary>
-    /// <exception cref="RequestException">A list has null in it.</exception>
+    /// <exception cref="RequestException">A list is too long or has null in it.</exception>
     public virtual void Check()
     {
         CheckItems("tensors", Tensors);
         CheckItems("maps", Maps);
     }
 
-    protected static void CheckItems(string name, IEnumerable<object?> items)
+    protected static void CheckItems(string name, object?[] items)
     {
+        if (items.Length > MostItems) throw RequestException.Invalid($"'{name}' must have at most {MostItems:N0} items, but has {items.Length:N0}.");
         if (items.Contains(null)) throw RequestException.Invalid($"'{name}' must not have null in it.");
     }
 }

@@ -51,6 +51,9 @@ internal sealed class Changes(EncoderConfig config, TokenBatch batch)
 /// <summary>What an experiment changes in one layer.</summary>
 internal sealed unsafe class LayerChange(int heads, TokenBatch batch)
 {
+    // Scores of any model stay finite, and beyond them weights would not change any more.
+    public const float LowestTemperature = 1e-6f, HighestTemperature = 1e6f;
+
     private readonly List<(int First, int Second)> _swapped = [];
     private float[]? _headFactors; // (H)
     private float[]? _temperatures; // (H)
@@ -66,7 +69,11 @@ internal sealed unsafe class LayerChange(int heads, TokenBatch batch)
     public void Disable(int head) => (_headFactors ??= Filled(heads, 1f))[head] = 0f;
 
     /// <summary>scores / temperature</summary>
-    public void Heat(int head, float temperature) => (_temperatures ??= Filled(heads, 1f))[head] *= temperature;
+    public void Heat(int head, float temperature)
+    {
+        _temperatures ??= Filled(heads, 1f);
+        _temperatures[head] = Math.Clamp(_temperatures[head] * temperature, LowestTemperature, HighestTemperature);
+    }
 
     /// <summary>No query sees the key.</summary>
     public void Hide(int key)
@@ -83,9 +90,11 @@ internal sealed unsafe class LayerChange(int heads, TokenBatch batch)
     public void Restrict(int head, IReadOnlyCollection<int> queries, IReadOnlyCollection<int> keys)
     {
         _additive ??= Pinned<float>(heads * Tokens * Tokens);
+        var seen = new bool[Tokens];
+        foreach (int key in keys) seen[key] = true;
         foreach (int query in queries)
             for (int key = 0; key < Tokens; key++)
-                if (!keys.Contains(key)) _additive[(head * Tokens + query) * Tokens + key] = float.NegativeInfinity;
+                if (!seen[key]) _additive[(head * Tokens + query) * Tokens + key] = float.NegativeInfinity;
     }
 
     /// <summary>Two keys change places, and their values with them.</summary>

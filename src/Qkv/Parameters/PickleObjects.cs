@@ -6,6 +6,9 @@ namespace Qkv.Parameters;
 /// </summary>
 internal readonly struct PickleObjects(string file)
 {
+    // As many as NumPy has; PyTorch has no limit, and no model more than a few.
+    private const int MaxDimensions = 64;
+
     public InvalidDataException Bad(string reason) => BadFile.Because(file, $"its pickle is refused: {reason}.");
 
     /// <summary>The meaning of a Python name.</summary>
@@ -66,6 +69,8 @@ internal readonly struct PickleObjects(string file)
 
     private long[] Integers(object?[] values)
     {
+        // Each of many tensors could name one long shape, and each would be checked.
+        if (values.Length > MaxDimensions) throw Bad($"a tensor has {values.Length:N0} dimensions; {MaxDimensions} are the most there are");
         long[] integers = new long[values.Length];
         for (int i = 0; i < values.Length; i++)
         {

@@ -6,7 +6,7 @@ namespace Qkv.Parameters;
 /// <summary>
 /// Reads the pickle of a checkpoint (protocols 2 to 4). A pickle is a program for a small stack machine; this machine
 /// knows containers, numbers, texts and tensors, and refuses every other name by name, so a file cannot run anything. Each
-/// instruction takes at least one byte and makes at most one value: the pickle's size bounds the work and the memory.
+/// instruction takes at least one byte and makes at most one value, and what calls copy is counted: the pickle's size bounds the work and the memory.
 /// </summary>
 internal ref struct PickleReader
 {
@@ -16,8 +16,9 @@ internal ref struct PickleReader
     private readonly PickleObjects _objects;
     private readonly ReadOnlySpan<byte> _pickle;
     private readonly List<object?> _stack = [];
-    private readonly Dictionary<uint, object?> _memo = [];
-    private int _position;
+    // Sorted, as numbers of a file's choice could all fall into one place of a hash table.
+    private readonly SortedDictionary<uint, object?> _memo = [];
+    private int _position, _copied;
 
     private PickleReader(ReadOnlySpan<byte> pickle, string file)
     {
@@ -211,10 +212,12 @@ internal ref struct PickleReader
             ? _objects.Global(module, name)
             : throw Bad("it names a global by something that is no text"));
 
-    private readonly void Call()
+    private void Call()
     {
         object?[] call = PopMany(2);
-        Push(_objects.Call(call[0], call[1]));
+        object value = _objects.Call(call[0], call[1]);
+        if (value is PickleDictionary { Pairs.Count: var pairs } && (_copied += pairs) > _pickle.Length) throw Bad("it copies one list again and again");
+        Push(value);
     }
 
     /// <summary>A module's state_dict carries attributes (its version numbers), which say nothing about the tensors.</summary>

@@ -117,7 +117,7 @@ internal sealed class TorchArchive
     private (ulong Size, ulong Start, long EndStart) ReadZip64End(ulong offset)
     {
         Span<byte> record = stackalloc byte[Zip64EndSize];
-        if (offset > (ulong)(_file.Length - Zip64EndSize))
+        if (_file.Length < Zip64EndSize || offset > (ulong)(_file.Length - Zip64EndSize))
         {
             BadFile.Throw(_file.Path, "the zip64 end record does not fit into the file.");
         }

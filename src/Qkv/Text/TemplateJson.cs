@@ -5,6 +5,9 @@ namespace Qkv.Text;
 /// <summary>Reads the <c>post_processor</c> of a tokenizer.json: TemplateProcessing, BertProcessing, or none.</summary>
 internal static class TemplateJson
 {
+    // Of a template, and ids of a piece: every encoding goes through all of them.
+    private const int MostPieces = 64;
+
     public static Template Read(JsonField processor, Vocabulary vocabulary)
     {
         if (processor.IsNull)
@@ -38,6 +41,7 @@ internal static class TemplateJson
     private static (ImmutableArray<int>, ImmutableArray<string>) ReadSpecial(JsonField token, Vocabulary vocabulary)
     {
         ImmutableArray<int> ids = [.. token["ids"].Elements().Select(id => Id(id, vocabulary))];
+        if (ids.Length > MostPieces) throw token["ids"].Wrong($"at most {MostPieces} ids");
         ImmutableArray<string> tokens = [.. token["tokens"].Elements().Select(text => text.String())];
         return ids.Length == tokens.Length ? (ids, tokens) : throw token.Wrong($"as many tokens as the {ids.Length} ids");
     }
@@ -51,6 +55,7 @@ internal static class TemplateJson
         var pieces = ImmutableArray.CreateBuilder<TemplatePiece>();
         foreach (JsonField item in list.Elements())
         {
+            if (pieces.Count == MostPieces) throw list.Wrong($"at most {MostPieces} pieces");
             JsonField sequence = item["Sequence"], token = item["SpecialToken"];
             if (!sequence.IsNull)
             {

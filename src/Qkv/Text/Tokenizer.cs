@@ -26,7 +26,7 @@ public sealed class Tokenizer
     {
         _parts = parts;
         _pipeline = new TextPipeline(parts);
-        _decoded = parts.Added.Where(token => token.Normalized).ToDictionary(token => token.Id, token => Normalize(token.Content));
+        _decoded = parts.Added.Where(token => token.Normalized).DistinctBy(token => token.Id).ToDictionary(token => token.Id, token => Normalize(token.Content));
         _special = [.. parts.Added.Where(token => token.Special).Select(token => token.Id)];
     }
 
@@ -229,8 +229,8 @@ public sealed class Tokenizer
             _ => options.PadTo ?? options.MaxLength ?? ModelMaxLength
                 ?? throw new ArgumentException("Encode: expected a length to pad to (PadTo, MaxLength or the model's), got none."),
         };
-        return options is { Padding: not Padding.None, PadToMultipleOf: > 0 and int multiple }
-            ? checked((length + multiple - 1) / multiple * multiple)
-            : length;
+        if (options is not { Padding: not Padding.None, PadToMultipleOf: > 0 and int multiple }) return length;
+        long padded = ((long)length + multiple - 1) / multiple * multiple;
+        return padded <= Array.MaxLength ? (int)padded : throw new ArgumentException($"Encode: expected PadToMultipleOf that {length:N0} tokens can be padded to, got {multiple:N0}.");
     }
 }

@@ -14,6 +14,9 @@ internal sealed class Trie
     // 2^64 / golden ratio: spreads node and character over the high bits, which index the table.
     private const ulong Multiplier = 0x9E3779B97F4A7C15;
 
+    // What a file holds must not decide where it lies: all its edges could be made to lie in a row.
+    private readonly ulong _secret = (ulong)Random.Shared.NextInt64();
+
     private Edge[] _edges = new Edge[16];
     private int _shift = 64 - 4, _count, _nodes = Root;
 
@@ -68,10 +71,11 @@ internal sealed class Trie
         length = 0;
         Edge[] edges = _edges;
         int mask = edges.Length - 1;
+        ulong secret = _secret;
         for (int i = 0; i < text.Length; i++)
         {
             ulong key = Key(node, text[i]);
-            int at = (int)(key * Multiplier >> _shift);
+            int at = (int)((key ^ secret) * Multiplier >> _shift);
             while (edges[at].Key != key)
             {
                 if (edges[at].Key == 0)
@@ -95,7 +99,7 @@ internal sealed class Trie
     private ref Edge Slot(int node, char character)
     {
         ulong key = Key(node, character);
-        int at = (int)(key * Multiplier >> _shift);
+        int at = (int)((key ^ _secret) * Multiplier >> _shift);
         while (_edges[at].Key != 0 && _edges[at].Key != key)
         {
             at = (at + 1) & (_edges.Length - 1);

@@ -86,6 +86,13 @@ public class TorchFileTests
         { Pickle("ctorch._utils\n_rebuild_tensor_v2\n)R"), "calls RebuildTensor with arguments" },
         { Pickle(Unicode("storage"), "\u0085Q"), "refers to something outside" },
         { Pickle(Integer(1), Unicode("x"), "\u0093"), "names a global" },
+        // A pair of ones, thirty times in a list, of which thirty dictionaries are made.
+        {
+            Pickle("K\u0001K\u0001\u0086q\u00000](", string.Concat(Enumerable.Repeat("h\u0000", 30)), "eq\u00010ccollections\nOrderedDict\nq\u00020h\u0001\u0085q\u00030",
+                string.Concat(Enumerable.Repeat("h\u0002h\u0003R", 30))),
+            "copies one list again and again"
+        },
+        { One(Tensor(1, 0, [.. Enumerable.Repeat(1L, 65)], [.. Enumerable.Repeat(1L, 65)])), "65 dimensions" },
         { [0x80, 2], "ends too early" },
         { Pickle("]"), "holds no dict" },
         { Pickle("}"), "holds no tensors" },
@@ -118,6 +125,7 @@ public class TorchFileTests
         { [], "no checkpoint of torch.save" },
         { "MZ..."u8.ToArray(), "no checkpoint of torch.save" },
         { "PK\x03\x04"u8.ToArray(), "no end record" },
+        { [.. "PK\x03\x04PK\x06\x07"u8, .. new byte[11], 0x80, 1, 0, 0, 0, .. "PK\x05\x06"u8, .. new byte[18]], "zip64 end record does not fit" },
         { Zip([]), "no checkpoint of torch.save" },
         { Zip([new("x/data/0", Storage)]), "0 entries data.pkl" },
         { Zip([new("x/data.pkl", One(Whole)), new("y/data.pkl", One(Whole))]), "2 entries data.pkl" },

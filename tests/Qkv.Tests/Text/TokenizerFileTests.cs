@@ -33,6 +33,7 @@ public class TokenizerFileTests
         ["other post-processor"] = (json => json["post_processor"]!["type"] = "ByteLevel", "ByteLevel"),
         ["other decoder"] = (json => json["decoder"]!["type"] = "CTC", "CTC"),
         ["template without sequence"] = (json => json["post_processor"]!["single"] = new JsonArray(), "sequence A"),
+        ["template of many pieces"] = (json => json["post_processor"]!["single"] = new JsonArray([.. Enumerable.Repeat(0, 65).Select(_ => json["post_processor"]!["single"]![0]!.DeepClone())]), "at most 64 pieces"),
         ["template with B alone"] = (json => json["post_processor"]!["single"]![1]!["Sequence"]!["id"] = "B", "post_processor.single[1]"),
         ["template with unknown token"] = (json => json["post_processor"]!["pair"]![0]!["SpecialToken"]!["id"] = "[X]", "[X]"),
         ["template id past the vocabulary"] = (json => json["post_processor"]!["special_tokens"]!["[CLS]"]!["ids"]![0] = 4000, "4000"),
