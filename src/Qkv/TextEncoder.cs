@@ -74,7 +74,11 @@ public sealed unsafe partial class TextEncoder
         if (tokenizer != null && tokenizer.Vocabulary.Count > model.Config.VocabularySize)
             throw new InvalidDataException(
                 $"{directory}: the tokenizer has {tokenizer.Vocabulary.Count:N0} entries, but the model only {model.Config.VocabularySize:N0}; they do not belong together.");
-        return new TextEncoder(directory, model, tokenizer, EmbeddingRecipe.Load(directory));
+        EmbeddingRecipe recipe = EmbeddingRecipe.Load(directory);
+        if (recipe.LowerCase && tokenizer is { Normalizer.Lowercase: false })
+            throw new InvalidDataException(
+                $"{Path.Combine(directory, "sentence_bert_config.json")}: do_lower_case is true, which is supported only where the tokenizer lower-cases, and this one does not; set it to false if the model was trained so.");
+        return new TextEncoder(directory, model, tokenizer, recipe);
     }
 
     /// <summary>Everything that is computed for a text, or for a pair of texts; with interventions, what would be computed if it were otherwise.</summary>

@@ -21,6 +21,9 @@ internal sealed record EmbeddingRecipe
     /// <summary>The longest text in tokens, or null where nothing is said.</summary>
     public int? MaxTokens { get; private init; }
 
+    /// <summary>Whether texts are lower-cased before they are tokenized.</summary>
+    public bool LowerCase { get; private init; }
+
     /// <summary>Named texts that are put before a text, as <c>query</c> → <c>"query: "</c>.</summary>
     public IReadOnlyDictionary<string, string> Prompts { get; private init; } = new Dictionary<string, string>();
 
@@ -130,8 +133,9 @@ internal sealed record EmbeddingRecipe
         string path = Path.Combine(directory, "sentence_bert_config.json");
         if (!File.Exists(path)) return recipe;
         using JsonDocument document = TextFile.ReadObject(path);
-        JsonField length = new JsonField(document.RootElement, path, "")["max_seq_length"];
-        return length.IsNull ? recipe : recipe with { MaxTokens = length.Integer(1) };
+        var root = new JsonField(document.RootElement, path, "");
+        JsonField length = root["max_seq_length"];
+        return recipe with { MaxTokens = length.IsNull ? null : length.Integer(1), LowerCase = root["do_lower_case"].Boolean(false) };
     }
 
     private static EmbeddingRecipe ReadPrompts(EmbeddingRecipe recipe, string directory)
