@@ -1,3 +1,4 @@
+using Qkv.Encoders;
 using Qkv.Text;
 
 namespace Qkv.App.Server;
@@ -76,7 +77,7 @@ internal sealed class EditedText
                 break;
             case "temperature":
                 float value = request.Value ?? throw Missing(request, "value");
-                if (value is not (>= 1e-6f and <= 1e6f)) throw RequestException.Invalid("A temperature must be above 0, from 0.000001 to 1,000,000.");
+                if (value is not (>= LayerChange.LowestTemperature and <= LayerChange.HighestTemperature)) throw RequestException.Invalid("A temperature must be above 0, from 0.000001 to 1,000,000.");
                 Optional(request);
                 Do(() => Intervention.Temperature(value, request.Layer, request.Head));
                 break;
