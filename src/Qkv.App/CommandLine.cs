@@ -12,6 +12,9 @@ internal static class CommandLine
     // EPIPE, which Linux and macOS number alike: whoever read the output has closed it, as `head` does.
     private const int BrokenPipe = 32;
 
+    /// <summary>What is said of results that are no numbers.</summary>
+    public const string NotFinite = "The model computes NaN or infinities for a text: the embedding of a token is damaged, or its parameters are too large.";
+
     // Texts are data: "@name" is no file of arguments, and "-abc" no bundle of options.
     private static readonly ParserConfiguration s_parser = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
 
@@ -127,7 +130,12 @@ internal static class CommandLine
     /// <summary>The message on one line, without the parameter name that .NET appends, with a full stop.</summary>
     private static string Sentence(Exception e)
     {
-        string message = e is OutOfMemoryException ? "There is not enough memory for this input; make it shorter." : e.Message;
+        string message = e switch
+        {
+            OutOfMemoryException => "There is not enough memory for this input; make it shorter.",
+            ArgumentException { Source: "System.Text.Json" } => NotFinite,
+            _ => e.Message,
+        };
         if (e is ArgumentException { ParamName: { Length: > 0 } parameter })
             message = message.Replace($" (Parameter '{parameter}')", "", StringComparison.Ordinal);
         message = string.Join(' ', message.Split(['\r', '\n', '\t'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));

@@ -1,5 +1,5 @@
 using Qkv.App;
 using Qkv.App.Output;
 
-using IDisposable signals = OutputFile.RemoveWhenInterrupted();
+using IDisposable signals = Unfinished.RemoveWhenInterrupted();
 return CommandLine.Run(args, Terminal.OfProcess());

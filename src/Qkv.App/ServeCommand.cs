@@ -20,6 +20,8 @@ internal static class ServeCommand
     {
         string[] listen = StudioServer.CheckUrls(urls ?? StudioServer.DefaultUrl);
         TextEncoder encoder = invocation.LoadEncoder();
+        // Every route reads text: without a tokenizer none would work.
+        _ = encoder.Tokenizer;
         var server = StudioServer.StartAsync(encoder, invocation.ModelName, listen, invocation.Note).GetAwaiter().GetResult();
         foreach (string address in server.Addresses)
         {

@@ -77,12 +77,16 @@ public sealed class Intervention
     }
 
     /// <summary>All of them, or null for none.</summary>
-    internal static Changes? Combine(EncoderConfig config, TokenBatch batch, IReadOnlyList<Intervention>? interventions)
+    internal static Changes? Combine(EncoderConfig config, TokenBatch batch, IReadOnlyList<Intervention>? interventions, CancellationToken cancellation = default)
     {
         if (interventions is null or { Count: 0 }) return null;
         if (batch.Sequences != 1) throw new ArgumentException($"Interventions name tokens of one sequence, but the batch has {batch.Sequences}.", nameof(interventions));
         var changes = new Changes(config, batch);
-        foreach (Intervention intervention in interventions) intervention._apply(changes);
+        foreach (Intervention intervention in interventions)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            intervention._apply(changes);
+        }
         return changes;
     }
 }

@@ -1,13 +1,8 @@
-using System.Collections.Concurrent;
-using System.Runtime.InteropServices;
-
 namespace Qkv.App.Output;
 
 /// <summary>A file that is written as a whole or not at all: under a temporary name beside it, then renamed.</summary>
 internal static class OutputFile
 {
-    private static readonly ConcurrentDictionary<string, bool> s_unfinished = [];
-
     /// <summary>Refuses early, before any work, what could not be written.</summary>
     /// <exception cref="UsageException">The directory does not exist, or the path is a directory or a device.</exception>
     public static void Check(string path)
@@ -26,17 +21,9 @@ internal static class OutputFile
     {
         Check(path);
         string target = Target(path);
-        string temporary = $"{target}.{Guid.NewGuid():N}.tmp";
-        s_unfinished[temporary] = true;
-        try
-        {
-            write(temporary);
-            File.Move(temporary, target, overwrite: true);
-        }
-        finally
-        {
-            Remove(temporary);
-        }
+        using var temporary = Unfinished.Beside(target);
+        write(temporary.Name);
+        File.Move(temporary.Name, target, overwrite: true);
     }
 
     /// <summary>As <see cref="Write"/>, through a stream.</summary>
@@ -46,35 +33,7 @@ internal static class OutputFile
         write(stream);
     });
 
-    /// <summary>Makes Ctrl-C and a polite kill leave no unfinished file behind.</summary>
-    public static IDisposable RemoveWhenInterrupted() =>
-        new Registrations(PosixSignalRegistration.Create(PosixSignal.SIGINT, Leave), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Leave));
-
-    private static void Leave(PosixSignalContext context)
-    {
-        context.Cancel = true;
-        foreach (string temporary in s_unfinished.Keys) Remove(temporary);
-        // As shells count: 128 and the signal's number.
-        Environment.Exit(context.Signal == PosixSignal.SIGINT ? 130 : 143);
-    }
-
-    private static void Remove(string temporary)
-    {
-        s_unfinished.TryRemove(temporary, out _);
-        // A writer that is careful itself may have begun a temporary file of the temporary file.
-        foreach (string file in Directory.GetFiles(Path.GetDirectoryName(temporary)!, Path.GetFileName(temporary) + "*")) File.Delete(file);
-    }
-
     // A link stays one: what it points to is replaced.
     private static string Target(string path) =>
         (File.Exists(path) ? File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName : null) ?? Path.GetFullPath(path);
-
-    private sealed record Registrations(IDisposable First, IDisposable Second) : IDisposable
-    {
-        public void Dispose()
-        {
-            First.Dispose();
-            Second.Dispose();
-        }
-    }
 }

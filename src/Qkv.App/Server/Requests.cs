@@ -99,6 +99,22 @@ internal sealed record ExportRequest : TraceRequest
         base.Check();
         CheckItems("experiments", Experiments);
         foreach (ExperimentRequest experiment in Experiments) experiment.Check();
+        CheckText();
+    }
+
+    /// <summary>JSON may escape half of a surrogate pair, which is no text and could not be handed back.</summary>
+    private void CheckText()
+    {
+        if (View is not { } view) return;
+        try
+        {
+            using var json = new Utf8JsonWriter(Stream.Null);
+            view.WriteTo(json);
+        }
+        catch (InvalidOperationException)
+        {
+            throw RequestException.Invalid("'view' has a text that is not Unicode: half of a surrogate pair.");
+        }
     }
 }
 

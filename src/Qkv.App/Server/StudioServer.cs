@@ -7,6 +7,8 @@ using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Qkv.App.Output;
+using MinDataRate = Microsoft.AspNetCore.Server.Kestrel.Core.MinDataRate;
 
 namespace Qkv.App.Server;
 
@@ -28,6 +30,12 @@ internal sealed class StudioServer : IAsyncDisposable
     private const int Running = 2;
     private const int Waiting = 32;
 
+    // Each may hold a request of the longest size before its turn.
+    private const int MaxConnections = 256;
+
+    // Who takes an answer more slowly than this would keep others from theirs.
+    private static readonly MinDataRate s_slowestReader = new(bytesPerSecond: 1 << 17, gracePeriod: TimeSpan.FromSeconds(5));
+
     private static readonly string[] s_read = ["GET", "HEAD"];
 
     private readonly WebApplication _application;
@@ -45,6 +53,8 @@ internal sealed class StudioServer : IAsyncDisposable
         {
             options.AddServerHeader = false;
             options.Limits.MaxRequestBodySize = MaxDrained;
+            options.Limits.MaxConcurrentConnections = MaxConnections;
+            options.Limits.MinResponseDataRate = s_slowestReader;
         });
         builder.Services.AddRoutingCore();
         _application = builder.Build();
@@ -153,22 +163,16 @@ internal sealed class StudioServer : IAsyncDisposable
     /// <summary>The tensors as a file; it is made on the disk, where a long trace does not hurt.</summary>
     private async Task SendTensorsAsync(TraceRequest request, HttpContext context)
     {
-        string path = Path.Combine(Path.GetTempPath(), $"qkv-{Guid.NewGuid():N}.safetensors");
-        try
+        using var directory = Unfinished.NewDirectory();
+        string path = Path.Combine(directory.Name, "trace.safetensors");
+        using (TracedText traced = Trace(request, context))
         {
-            using (TracedText traced = Trace(request, context))
-            {
-                TensorPart.Find(traced.Trace, request.Tensors);
-                traced.Trace.Save(path, request.Tensors);
-            }
-            context.Response.ContentType = "application/octet-stream";
-            context.Response.Headers.ContentDisposition = "attachment; filename=\"trace.safetensors\"";
-            await context.Response.SendFileAsync(path, context.RequestAborted);
+            TensorPart.Find(traced.Trace, request.Tensors);
+            traced.Trace.Save(path, request.Tensors);
         }
-        finally
-        {
-            File.Delete(path);
-        }
+        context.Response.ContentType = "application/octet-stream";
+        context.Response.Headers.ContentDisposition = "attachment; filename=\"trace.safetensors\"";
+        await context.Response.SendFileAsync(path, context.RequestAborted);
     }
 
     /// <summary>Work that waits for its turn.</summary>
@@ -234,7 +238,7 @@ internal sealed class StudioServer : IAsyncDisposable
 
     private static async Task FailAsync(HttpContext context, int status, string kind, string message)
     {
-        if (context.Response.HasStarted)
+        if (context.Response.HasStarted || context.Response.BodyWriter.UnflushedBytes > 0)
         {
             // Half an answer must not look like a whole one.
             context.Abort();

@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Http;
 using Qkv.Kernels;
 using Qkv.Text;
 
@@ -17,8 +18,12 @@ internal sealed class TracedText : IDisposable
     {
         (Tokens, _memory) = (tokens, memory);
         TokenBatch batch = TracedToken.Batch(tokens);
-        var changes = Intervention.Combine(encoder.Config, batch, interventions);
+        var changes = Intervention.Combine(encoder.Config, batch, interventions, cancellation);
         Trace = new AttentionTrace(encoder.Model, batch, changes: changes, memory: memory?.Take(), cancellation: cancellation);
+        string last = encoder.Config.Layers > 0 ? $"layers.{encoder.Config.Layers - 1}.output" : "embeddings";
+        if (Elementwise.AreFinite(Trace[last].ToFloats())) return;
+        Dispose();
+        throw new RequestException(StatusCodes.Status500InternalServerError, "internal", CommandLine.NotFinite);
     }
 
     /// <summary>(L)</summary>

@@ -1,3 +1,4 @@
+using Qkv.App.Output;
 using Qkv.Training;
 
 namespace Qkv.App.Training;
@@ -8,15 +9,15 @@ namespace Qkv.App.Training;
 /// </summary>
 internal sealed class RunDirectory : IDisposable
 {
-    private readonly bool _isNew;
+    private readonly Unfinished? _new;
 
-    private RunDirectory(string path, string working) => (Path, Working, _isNew) = (path, working, path != working);
+    private RunDirectory(string path, Unfinished? started = null) => (Path, _new) = (path, started);
 
     /// <summary>Where the run is in the end.</summary>
     public string Path { get; }
 
     /// <summary>Where its files are until it appears.</summary>
-    public string Working { get; }
+    public string Working => _new?.Name ?? Path;
 
     /// <param name="output">What --output said.</param>
     /// <param name="write">Writes the model that a new run starts from into an empty directory.</param>
@@ -28,23 +29,16 @@ internal sealed class RunDirectory : IDisposable
         if (Directory.Exists(directory))
         {
             return File.Exists(System.IO.Path.Combine(directory, Checkpoint.FileName))
-                ? new RunDirectory(directory, directory)
+                ? new RunDirectory(directory)
                 : throw new UsageException($"--output '{output}' is there already and holds no run to go on with; name another directory.");
         }
         string? parent = System.IO.Path.GetDirectoryName(directory);
         if (((string?[])[directory, parent]).FirstOrDefault(File.Exists) is { } file) throw new UsageException($"--output '{output}': '{file}' is a file; name a directory.");
         if (!Directory.Exists(parent)) throw new UsageException($"--output '{output}': there is no directory '{parent}'; create it first.");
-        var run = new RunDirectory(directory, $"{directory}.{Guid.NewGuid():N}.tmp");
+        var run = new RunDirectory(directory, Unfinished.Beside(directory));
         try
         {
-            Directory.CreateDirectory(run.Working);
-        }
-        catch (Exception e) when (e is UnauthorizedAccessException or IOException)
-        {
-            throw new IOException($"--output '{output}' cannot be made: {e.Message}", e);
-        }
-        try
-        {
+            Make(run.Working, output);
             write(run.Working);
             return run;
         }
@@ -55,10 +49,22 @@ internal sealed class RunDirectory : IDisposable
         }
     }
 
+    private static void Make(string directory, string output)
+    {
+        try
+        {
+            Directory.CreateDirectory(directory);
+        }
+        catch (Exception e) when (e is UnauthorizedAccessException or IOException)
+        {
+            throw new IOException($"--output '{output}' cannot be made: {e.Message}", e);
+        }
+    }
+
     /// <summary>Gives a new directory its name, once everything that can be wrong with the start of the run has been found right.</summary>
     public void Appear(TrainableModel model, string fingerprint)
     {
-        if (!_isNew) return;
+        if (_new == null) return;
         Checkpoint.Save(Working, model, TrainingState.Start(fingerprint));
         Appear();
     }
@@ -66,8 +72,5 @@ internal sealed class RunDirectory : IDisposable
     /// <summary>Gives a new directory its name.</summary>
     public void Appear() => Directory.Move(Working, Path);
 
-    public void Dispose()
-    {
-        if (_isNew && Directory.Exists(Working)) Directory.Delete(Working, recursive: true);
-    }
+    public void Dispose() => _new?.Dispose();
 }

@@ -11,7 +11,7 @@ internal readonly unsafe struct LayerGradients
     public LayerGradients(EncoderConfig config, int tokens, int threads)
     {
         long row = (long)tokens * config.HiddenSize;
-        _memory = new AlignedBuffer(6 * row + (long)tokens * config.IntermediateSize + 2L * tokens + (long)threads * FlashAttention.BackwardScratchSize(config.HeadSize));
+        _memory = new AlignedBuffer(6 * row + (long)tokens * config.IntermediateSize + 2L * tokens + threads * FlashAttention.BackwardScratchSize(config.HeadSize));
         Output = _memory.Pointer;
         Sum = Output + row;
         Context = Sum + row;

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 
 namespace Qkv.Kernels;
@@ -57,6 +58,26 @@ internal static unsafe class Elementwise
             for (int i = 0; i < whole; i += V.Width) V.Load(source + i).Store(destination + i);
             for (int i = whole; i < width; i++) destination[i] = source[i];
         }
+    }
+
+    /// <summary>Whether x has neither an infinity nor NaN: their difference from themselves is NaN, and 0 of every other number.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static bool AreFinite(ReadOnlySpan<float> x)
+    {
+        int i = 0;
+        float sum = 0f;
+        if (Vector.IsHardwareAccelerated)
+        {
+            Vector<float> sums = default;
+            for (; i <= x.Length - Vector<float>.Count; i += Vector<float>.Count)
+            {
+                var numbers = new Vector<float>(x[i..]);
+                sums += numbers - numbers;
+            }
+            sum = Vector.Sum(sums);
+        }
+        for (; i < x.Length; i++) sum += x[i] - x[i];
+        return sum == 0f;
     }
 
     /// <summary>Σ x[i]</summary>

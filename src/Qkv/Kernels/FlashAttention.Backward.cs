@@ -22,11 +22,11 @@ public static unsafe partial class FlashAttention
     private const int GradientBlock = 96;
 
     /// <summary>Numbers of scratch that each thread needs.</summary>
-    internal static int BackwardScratchSize(int headSize)
+    internal static long BackwardScratchSize(int headSize)
     {
-        int padded = (headSize + Width - 1) / Width * Width;
+        long padded = ((long)headSize + Width - 1) / Width * Width;
         // Kᵀ, Vᵀ; K, dK, dV; Q, dO, dQ; w, dw
-        return 2 * KeyTile * headSize + 3 * KeyTile * padded + 3 * GradientBlock * padded + 2 * GradientBlock * KeyTile;
+        return 2L * KeyTile * headSize + 3 * KeyTile * padded + 3 * GradientBlock * padded + 2 * GradientBlock * KeyTile;
     }
 
     internal static void Backward(in AttentionShape shape, in AttentionGradients gradients, float* scratch, int threads) =>
@@ -37,7 +37,7 @@ public static unsafe partial class FlashAttention
         private readonly float* _scratch = scratch;
 
         public void Run<V>(int part, int worker) where V : struct, ISimd<V> =>
-            Backward<V>(shape, gradients, part / shape.Heads, part % shape.Heads, _scratch + (nint)worker * BackwardScratchSize(shape.HeadSize));
+            Backward<V>(shape, gradients, part / shape.Heads, part % shape.Heads, _scratch + worker * (nint)BackwardScratchSize(shape.HeadSize));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

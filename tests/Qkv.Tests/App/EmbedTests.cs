@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using Parquet;
+using Qkv.Parameters;
 
 namespace Qkv.Tests.App;
 
@@ -123,6 +124,32 @@ public class EmbedTests
     [InlineData("--dimensions must be from 1 to 256", "a", "--dimensions", "257")]
     [InlineData("--pooling must be mean, cls or max", "a", "--pooling", "sum")]
     public void Wrong_usage_is_refused(string words, params string[] arguments) => Command.Fails(2, words, ["embed", .. arguments]);
+
+    /// <summary>Which texts it hurts is not known when the model is read: a token may be one that no text has.</summary>
+    [Fact]
+    public void A_damaged_embedding_is_no_vector()
+    {
+        using var copy = new TemporaryDirectory();
+        foreach (string file in (string[])["config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt"]) File.Copy(Path.Combine(Command.Bundled, file), copy.File(file));
+        TextEncoder whole = TextEncoder.Load(copy.Path);
+        int damaged = whole.Tokenizer.Encode("鱼").Ids[1];
+        List<SafetensorsTensor> tensors = [];
+        using (ParameterFile file = ParameterFile.OpenDirectory(copy.Path))
+        {
+            foreach (ParameterInfo parameter in file.Parameters.Values.Where(parameter => parameter.Type.IsFloat()))
+            {
+                var numbers = new float[parameter.Count];
+                file.Read(parameter.Name, 0, numbers);
+                if (parameter.Name.EndsWith("word_embeddings.weight", StringComparison.Ordinal)) numbers[damaged * whole.Dimensions] = float.NaN;
+                tensors.Add(SafetensorsTensor.Of(parameter.Name, parameter.Shape, numbers));
+            }
+        }
+        SafetensorsWriter.Write(copy.File("model.safetensors"), tensors);
+        Command.Succeeds("embed", "吃", "--model", copy.Path);
+        foreach (string[] command in (string[][])[["embed", "鱼"], ["embed", "鱼", "--output", copy.File("x.npy")], ["attend", "鱼", "--json"]])
+            Command.Fails(1, "computes NaN or infinities", [.. command, "--model", copy.Path]);
+        Assert.False(File.Exists(copy.File("x.npy")));
+    }
 
     [Fact]
     public void A_missing_input_is_named() => Command.Fails(1, "'nowhere.txt': there is no such file", "embed", "--input", "nowhere.txt");

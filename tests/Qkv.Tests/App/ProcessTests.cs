@@ -40,4 +40,21 @@ public class ProcessTests
         await writing;
         Assert.Equal((0, ""), (process.ExitCode, error));
     }
+
+    /// <summary>While a run waits for a text that never comes, its directory is there under a temporary name; Ctrl-C takes that away.</summary>
+    [Fact]
+    public async Task Nothing_unfinished_is_left_when_it_is_interrupted()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "A file that blocks its reader.");
+        CancellationToken cancellation = TestContext.Current.CancellationToken;
+        using var directory = new TemporaryDirectory();
+        string never = directory.File("never.txt");
+        await Process.Start("mkfifo", [never]).WaitForExitAsync(cancellation);
+        using Process process = CommandProcess.Start(["train", "mlm", "--input", never, "--output", directory.File("run")]);
+        while (!process.HasExited && !Directory.GetDirectories(directory.Path).Any(started => File.Exists(Path.Combine(started, "model.safetensors")))) await Task.Delay(20, cancellation);
+        await Process.Start("kill", ["-INT", $"{process.Id}"]).WaitForExitAsync(cancellation);
+        await process.WaitForExitAsync(cancellation);
+        Assert.Equal(130, process.ExitCode);
+        Assert.Equal([never], Directory.GetFileSystemEntries(directory.Path));
+    }
 }

@@ -21,13 +21,18 @@ internal sealed class RandomModel : IDisposable
 
     private readonly TemporaryDirectory _directory = new();
 
-    public RandomModel()
+    /// <param name="damage">The parameter whose last number is something else, and what.</param>
+    public RandomModel((string Name, float Number)? damage = null)
     {
         _directory.Write("config.json", Config);
         var random = new Random(60);
         ParameterNames names = ParameterNames.For(EncoderConfig.Load(_directory.Path));
         SafetensorsWriter.Write(_directory.File("model.safetensors"), names.Encoder.Select(parameter =>
-            SafetensorsTensor.Of(parameter.Name, parameter.Shape, RandomNumbers.Normal(random, (int)parameter.Shape.Aggregate((a, b) => a * b), 0.3))));
+        {
+            float[] numbers = RandomNumbers.Normal(random, (int)parameter.Shape.Aggregate((a, b) => a * b), 0.3);
+            if (damage is { } other && other.Name == parameter.Name) numbers[^1] = other.Number;
+            return SafetensorsTensor.Of(parameter.Name, parameter.Shape, numbers);
+        }));
     }
 
     public Model Load(int threads, Precision precision = Precision.Float32) => Model.Load(_directory.Path, threads, precision);

@@ -23,6 +23,20 @@ public sealed class RefusalTests : IDisposable
         Assert.Contains(message, Assert.Throws<ArgumentException>(() => new AttentionTrace(model, batch)).Message);
     }
 
+    [Theory]
+    [InlineData("encoder.layer.1.attention.self.key.weight", float.NaN)]
+    [InlineData("encoder.layer.0.intermediate.dense.weight", float.PositiveInfinity)]
+    [InlineData("encoder.layer.0.output.dense.bias", float.NegativeInfinity)]
+    [InlineData("embeddings.LayerNorm.weight", float.NaN)]
+    public void A_parameter_that_is_no_number(string name, float number)
+    {
+        using var damaged = new RandomModel((name, number));
+        foreach (Precision precision in Enum.GetValues<Precision>())
+            Assert.Contains($"tensor '{name}' holds NaN or an infinity", Assert.Throws<InvalidDataException>(() => damaged.Load(2, precision)).Message);
+        using var large = new RandomModel((name, float.MaxValue));
+        large.Load(2);
+    }
+
     [Fact]
     public void Parameters_and_rows_of_other_sizes() => Assert.All(new (Action Call, string[] Parts)[]
     {

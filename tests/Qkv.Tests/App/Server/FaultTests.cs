@@ -158,11 +158,36 @@ public sealed class FaultTests(RunningServer server) : IClassFixture<RunningServ
     }
 
     [Fact]
+    public async Task A_view_that_is_no_text_is_refused()
+    {
+        await server.FailsAsync("/export", "{\"text\":\"a\",\"view\":{\"a\":[\"\\ud800\"]}}", "'view'");
+        await server.FailsAsync("/export", "{\"text\":\"a\",\"view\":{\"\\udc00\":1}}", "$.view");
+    }
+
+    /// <summary>
+    /// Two answers are worked on at a time: whoever does not take theirs is hung up on, once the megabytes that the system holds for
+    /// them could have been read.
+    /// </summary>
+    [Fact]
+    public async Task Clients_that_do_not_read_keep_nobody_waiting()
+    {
+        byte[] request = LongTrace(out Uri address);
+        Socket[] clients = [.. Enumerable.Range(0, 2).Select(_ => new Socket(SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 1 << 12 })];
+        foreach (Socket client in clients)
+        {
+            await client.ConnectAsync(address.Host, address.Port, Cancellation);
+            await client.SendAsync(request, Cancellation);
+        }
+        JsonElement answer = await server.PostAsync("/trace", new { text = "我" }).WaitAsync(TimeSpan.FromMinutes(2), Cancellation);
+        Assert.Equal(3, answer.GetProperty("tokens").GetArrayLength());
+        foreach (Socket client in clients) client.Dispose();
+        Assert.Empty(server.Notes);
+    }
+
+    [Fact]
     public async Task A_client_that_hangs_up_stops_its_work()
     {
-        Uri address = server.Client.BaseAddress!;
-        string body = JsonSerializer.Serialize(new { text = string.Concat(Enumerable.Repeat("我想吃酸菜鱼", 80)), tensors = (string[])["layers.*"] });
-        byte[] request = Encoding.UTF8.GetBytes($"POST /trace HTTP/1.1\r\nHost: {address.Authority}\r\nContent-Type: application/json\r\nContent-Length: {Encoding.UTF8.GetByteCount(body)}\r\n\r\n{body}");
+        byte[] request = LongTrace(out Uri address);
         for (int i = 0; i < 30; i++)
         {
             using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
@@ -175,6 +200,14 @@ public sealed class FaultTests(RunningServer server) : IClassFixture<RunningServ
         JsonElement answer = await server.PostAsync("/trace", new { text = "我" });
         Assert.Equal(3, answer.GetProperty("tokens").GetArrayLength());
         Assert.Empty(server.Notes);
+    }
+
+    /// <summary>A request whose answer no buffer holds.</summary>
+    private byte[] LongTrace(out Uri address)
+    {
+        address = server.Client.BaseAddress!;
+        string body = JsonSerializer.Serialize(new { text = string.Concat(Enumerable.Repeat("我想吃酸菜鱼", 80)), tensors = (string[])["layers.*"] });
+        return Encoding.UTF8.GetBytes($"POST /trace HTTP/1.1\r\nHost: {address.Authority}\r\nContent-Type: application/json\r\nContent-Length: {Encoding.UTF8.GetByteCount(body)}\r\n\r\n{body}");
     }
 
     private static void HasHeaders(HttpResponseMessage response)

@@ -28,4 +28,12 @@ public sealed class ServeCommandTests(RunningServer server) : IClassFixture<Runn
         Command.Fails(1, "another address with --urls", "serve", "--urls", server.Client.BaseAddress!.GetLeftPart(UriPartial.Authority));
         Command.Fails(2, "--urls must name addresses", "serve", "--urls", "https://localhost");
     }
+
+    [Fact]
+    public void A_model_that_cannot_read_text_is_not_served()
+    {
+        using var copy = new TemporaryDirectory();
+        foreach (string file in (string[])["config.json", "model.safetensors"]) File.Copy(Path.Combine(Command.Golden("bert-tiny"), file), copy.File(file));
+        Command.Fails(1, "has no tokenizer", "serve", "--urls", "http://127.0.0.1:0", "--model", copy.Path);
+    }
 }

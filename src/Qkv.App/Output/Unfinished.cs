@@ -1,0 +1,72 @@
+using System.Collections.Concurrent;
+using System.Runtime.InteropServices;
+
+namespace Qkv.App.Output;
+
+/// <summary>A file or directory under a temporary name, gone when it is disposed of, and when Ctrl-C or a polite kill ends the process.</summary>
+internal sealed class Unfinished : IDisposable
+{
+    private static readonly ConcurrentDictionary<string, bool> s_all = [];
+
+    private Unfinished(string path) => s_all[Name = path] = true;
+
+    /// <summary>The temporary name.</summary>
+    public string Name { get; }
+
+    /// <summary>A name beside a path, where what was written can be given that path.</summary>
+    public static Unfinished Beside(string path) => new($"{path}.{Guid.NewGuid():N}.tmp");
+
+    /// <summary>A directory among the system's temporary ones, that only this user can open.</summary>
+    public static Unfinished NewDirectory() => new(Directory.CreateTempSubdirectory("qkv-").FullName);
+
+    /// <summary>Makes Ctrl-C and a polite kill leave nothing behind.</summary>
+    public static IDisposable RemoveWhenInterrupted() =>
+        new Registrations(PosixSignalRegistration.Create(PosixSignal.SIGINT, Leave), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Leave));
+
+    public void Dispose()
+    {
+        Remove(Name);
+        s_all.TryRemove(Name, out _);
+    }
+
+    private static void Leave(PosixSignalContext context)
+    {
+        context.Cancel = true;
+        foreach (string name in s_all.Keys) RemoveWhileWritten(name);
+        // As shells count: 128 and the signal's number.
+        Environment.Exit(context.Signal == PosixSignal.SIGINT ? 130 : 143);
+    }
+
+    /// <summary>A file that appears in a directory while it is being removed keeps it: once more then, and at last it is left.</summary>
+    private static void RemoveWhileWritten(string name)
+    {
+        for (int attempt = 0; attempt < 10; attempt++)
+        {
+            try
+            {
+                Remove(name);
+                return;
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                Thread.Sleep(10);
+            }
+        }
+    }
+
+    private static void Remove(string name)
+    {
+        if (Directory.Exists(name)) Directory.Delete(name, recursive: true);
+        // A writer that is careful itself may have begun a temporary file of the temporary file.
+        else foreach (string file in Directory.GetFiles(Path.GetDirectoryName(name)!, Path.GetFileName(name) + "*")) File.Delete(file);
+    }
+
+    private sealed record Registrations(IDisposable First, IDisposable Second) : IDisposable
+    {
+        public void Dispose()
+        {
+            First.Dispose();
+            Second.Dispose();
+        }
+    }
+}
