@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
 using Qkv.App.Output;
 
 namespace Qkv.App;
@@ -58,6 +59,7 @@ internal static class CommandLine
     {
         ParseResult result = Create(arguments, terminal).Parse(arguments, s_parser);
         if (result.Action is ParseErrorAction || result.Errors.Count > 0) throw new UsageException(Explain(result));
+        if (SwitchWithValue(result, arguments) is { } assigned) throw new UsageException($"'{assigned}': the option takes no value; give it or leave it out.");
         if (UnknownOption(result, arguments) is { } unknown)
             throw new UsageException($"there is no option '{unknown}' (put -- before texts that start with a dash); see '{Name(result)} --help'.");
         return result.Invoke(new InvocationConfiguration
@@ -88,17 +90,32 @@ internal static class CommandLine
         return root;
     }
 
-    private static string Name(ParseResult result) =>
-        result.CommandResult.Command is RootCommand ? "qkv" : $"qkv {result.CommandResult.Command.Name}";
+    /// <summary>The command and those that it is in.</summary>
+    private static string Name(ParseResult result)
+    {
+        string name = "";
+        for (SymbolResult? at = result.CommandResult; at is CommandResult { Command: not RootCommand } command; at = at.Parent) name = $" {command.Command.Name}{name}";
+        return $"qkv{name}";
+    }
 
     private static string Explain(ParseResult result)
     {
-        string problem = result.CommandResult.Command is RootCommand root
+        Command command = result.CommandResult.Command;
+        string problem = command.Subcommands.Count > 0
             ? result.UnmatchedTokens.Count > 0
-                ? $"there is no command '{result.UnmatchedTokens[0]}'"
-                : $"name a command: {string.Join(", ", root.Subcommands.Select(command => command.Name))}"
+                ? $"there is no command '{string.Join(' ', Name(result).Split(' ').Skip(1).Append(result.UnmatchedTokens[0]))}'"
+                : $"name a command: {string.Join(", ", command.Subcommands.Select(one => one.Name))}"
             : result.Errors[0].Message.TrimEnd('.');
         return $"{problem}; see '{Name(result)} --help'.";
+    }
+
+    /// <summary>A switch is given or not: what stands behind it would be read as a text.</summary>
+    private static string? SwitchWithValue(ParseResult result, IReadOnlyList<string> arguments)
+    {
+        var switches = new List<string>();
+        for (SymbolResult? at = result.CommandResult; at is CommandResult command; at = at.Parent)
+            switches.AddRange(command.Command.Options.Where(option => option.Arity.MaximumNumberOfValues == 0).Select(option => option.Name));
+        return arguments.TakeWhile(argument => argument != "--").FirstOrDefault(argument => argument.IndexOfAny(['=', ':']) is > 0 and var end && switches.Contains(argument[..end]));
     }
 
     /// <summary>A text that looks like an option is a misspelt option, unless it stands behind "--".</summary>
@@ -108,7 +125,7 @@ internal static class CommandLine
         return result.CommandResult.Command.Arguments
             .SelectMany(argument => result.GetResult(argument)?.Tokens ?? [])
             .Select(token => token.Value)
-            .FirstOrDefault(text => early.Contains(text) && text is ['-', '-', >= 'a' and <= 'z', ..] or ['-', >= 'a' and <= 'z']);
+            .FirstOrDefault(text => early.Contains(text) && text is ['-', '-', var first, ..] && char.IsAsciiLetter(first) || text is ['-', var only] && char.IsAsciiLetter(only));
     }
 
     private static int Fail(Exception e, bool verbose, Terminal terminal)

@@ -35,6 +35,7 @@ internal static class EmbedCommand
                 Pooling = result.GetValue(pooling) switch { "mean" => Pooling.Mean, "cls" => Pooling.Cls, "max" => Pooling.Max, _ => null },
                 Dimensions = result.GetValue(dimensions),
             };
+            EmbeddingWriter.Check(result.GetValue(output), path);
             return path is null ? Run(invocation, given, result.GetValue(output), options) : RunFile(invocation, path, result.GetValue(output), options);
         });
         return command;
@@ -49,7 +50,6 @@ internal static class EmbedCommand
 
     private static int Run(Invocation invocation, IEnumerable<string> texts, string? output, EmbedOptions options)
     {
-        EmbeddingWriter.Check(output);
         TextEncoder encoder = invocation.LoadEncoder();
         if (options.Dimensions > encoder.Dimensions)
             throw new UsageException($"--dimensions must be from 1 to {encoder.Dimensions}, which this model has, but is {options.Dimensions}.");

@@ -23,7 +23,9 @@ internal static class Options
         {
             string text = result.Tokens[0].Value;
             if (int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) && number >= least) return number;
-            result.AddError($"{name} must be a whole number of at least {least}, but is '{text}'");
+            result.AddError(text.Length > 9 && text.All(char.IsAsciiDigit)
+                ? string.Create(CultureInfo.InvariantCulture, $"{name} must be a whole number from {least} to {int.MaxValue}, but is '{text}'")
+                : $"{name} must be a whole number of at least {least}, but is '{text}'");
             return null;
         },
     };

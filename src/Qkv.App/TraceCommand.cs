@@ -28,7 +28,7 @@ internal static class TraceCommand
             string? path = result.GetValue(inputs);
             if (given.Length > 0 == path is not null) throw new UsageException("trace needs either texts or --inputs FILE.safetensors.");
             if (path is not null && result.GetValue(pair) is not null) throw new UsageException("--pair does not go with --inputs, which gives token_type_ids.");
-            OutputFile.Check(result.GetRequiredValue(output)!);
+            OutputFile.Check(result.GetRequiredValue(output)!, path);
             TextEncoder encoder = invocation.LoadEncoder();
             TraceInputs read = path is null ? FromTexts(invocation, encoder, given, result.GetValue(pair)) : TraceInputs.Read(path, encoder.Config, invocation.Note);
             AttentionTrace trace = encoder.Trace(read.Batch, read.Length, read.Choices);

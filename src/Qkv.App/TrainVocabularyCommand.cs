@@ -31,7 +31,7 @@ internal static class TrainVocabularyCommand
 
     private static int Run(Invocation invocation, string[] inputs, string output, int size, int leastCount, double coverage, bool lowerCase)
     {
-        OutputFile.Check(output);
+        OutputFile.Check(output, inputs);
         var words = new WordCounts(new NormalizerOptions(Lowercase: lowerCase));
         foreach (string path in inputs)
         {

@@ -18,10 +18,10 @@ internal abstract class EmbeddingWriter : IDisposable
 
     /// <summary>Refuses early what could not be written.</summary>
     /// <exception cref="UsageException">The name ends in no known kind, or the file cannot be there.</exception>
-    public static void Check(string? path)
+    public static void Check(string? path, string? input)
     {
         if (path is null) return;
-        OutputFile.Check(path);
+        OutputFile.Check(path, input);
         if (Kind(path) is not (".jsonl" or ".npy" or ".parquet")) throw new UsageException($"--output '{path}' must end in .jsonl, .npy or .parquet.");
     }
 

@@ -4,8 +4,10 @@ namespace Qkv.App.Output;
 internal static class OutputFile
 {
     /// <summary>Refuses early, before any work, what could not be written.</summary>
-    /// <exception cref="UsageException">The directory does not exist, or the path is a directory or a device.</exception>
-    public static void Check(string path)
+    /// <param name="path">What --output said.</param>
+    /// <param name="inputs">Files that are read, which the output must not replace.</param>
+    /// <exception cref="UsageException">The directory does not exist, or the path is a directory, a device or an input.</exception>
+    public static void Check(string path, params IEnumerable<string?> inputs)
     {
         if (path.Length == 0) throw new UsageException("--output must name a file, but is empty.");
         string full = Target(path);
@@ -14,6 +16,7 @@ internal static class OutputFile
         if (!Directory.Exists(directory)) throw new UsageException($"--output '{path}': there is no directory '{directory}'; create it first.");
         if (full.StartsWith("/dev/", StringComparison.Ordinal) || full.StartsWith("/proc/", StringComparison.Ordinal))
             throw new UsageException($"--output '{path}' is a device; name a regular file.");
+        if (inputs.Any(input => input != null && Target(input) == full)) throw new UsageException($"--output '{path}' is the input, which would be lost; name another file.");
     }
 
     /// <summary>Has <paramref name="write"/> write a temporary file, and gives it its name when that went well.</summary>

@@ -44,7 +44,7 @@ internal sealed class Terminal
     public static Terminal OfProcess()
     {
         bool interactive = !Console.IsOutputRedirected;
-        return new Terminal(StandardOutput(), Console.OpenStandardError(), Console.OpenStandardInput())
+        return new Terminal(new StandardStream(StandardOutput(), isForMessages: false), new StandardStream(Console.OpenStandardError(), isForMessages: true), Console.OpenStandardInput())
         {
             IsInteractive = interactive,
             IsErrorInteractive = !Console.IsErrorRedirected,

@@ -8,6 +8,9 @@ internal sealed class Unfinished : IDisposable
 {
     private static readonly ConcurrentDictionary<string, bool> s_all = [];
 
+    // What ends the process, and with which code: 128 and the signal's number, as shells count.
+    private static readonly Dictionary<PosixSignal, int> s_signals = new() { [PosixSignal.SIGHUP] = 129, [PosixSignal.SIGINT] = 130, [PosixSignal.SIGQUIT] = 131, [PosixSignal.SIGTERM] = 143 };
+
     private Unfinished(string path) => s_all[Name = path] = true;
 
     /// <summary>The temporary name.</summary>
@@ -19,9 +22,8 @@ internal sealed class Unfinished : IDisposable
     /// <summary>A directory among the system's temporary ones, that only this user can open.</summary>
     public static Unfinished NewDirectory() => new(Directory.CreateTempSubdirectory("qkv-").FullName);
 
-    /// <summary>Makes Ctrl-C and a polite kill leave nothing behind.</summary>
-    public static IDisposable RemoveWhenInterrupted() =>
-        new Registrations(PosixSignalRegistration.Create(PosixSignal.SIGINT, Leave), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Leave));
+    /// <summary>Makes Ctrl-C, a polite kill and a terminal that closes leave nothing behind.</summary>
+    public static IDisposable RemoveWhenInterrupted() => new Registrations([.. s_signals.Keys.Select(signal => PosixSignalRegistration.Create(signal, Leave))]);
 
     public void Dispose()
     {
@@ -33,8 +35,7 @@ internal sealed class Unfinished : IDisposable
     {
         context.Cancel = true;
         foreach (string name in s_all.Keys) RemoveWhileWritten(name);
-        // As shells count: 128 and the signal's number.
-        Environment.Exit(context.Signal == PosixSignal.SIGINT ? 130 : 143);
+        Environment.Exit(s_signals[context.Signal]);
     }
 
     /// <summary>A file that appears in a directory while it is being removed keeps it: once more then, and at last it is left.</summary>
@@ -61,12 +62,11 @@ internal sealed class Unfinished : IDisposable
         else foreach (string file in Directory.GetFiles(Path.GetDirectoryName(name)!, Path.GetFileName(name) + "*")) File.Delete(file);
     }
 
-    private sealed record Registrations(IDisposable First, IDisposable Second) : IDisposable
+    private sealed record Registrations(PosixSignalRegistration[] All) : IDisposable
     {
         public void Dispose()
         {
-            First.Dispose();
-            Second.Dispose();
+            foreach (PosixSignalRegistration registration in All) registration.Dispose();
         }
     }
 }

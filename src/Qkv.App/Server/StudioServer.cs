@@ -1,3 +1,4 @@
+using System.Net;
 using System.Threading.RateLimiting;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -63,8 +64,9 @@ internal sealed class StudioServer : IAsyncDisposable
         MapRoutes();
     }
 
-    /// <summary>Where it listens, with the ports that were found.</summary>
-    public IReadOnlyCollection<string> Addresses => [.. _application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses];
+    /// <summary>Where it can be opened, with the ports that were found; what listens everywhere, under the name that this machine has for itself.</summary>
+    public IReadOnlyCollection<string> Addresses => [.. _application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses
+        .Select(address => address.Replace("://[::]:", "://localhost:", StringComparison.Ordinal).Replace("://0.0.0.0:", "://localhost:", StringComparison.Ordinal))];
 
     /// <param name="encoder">The model.</param>
     /// <param name="model">Its name.</param>
@@ -81,7 +83,7 @@ internal sealed class StudioServer : IAsyncDisposable
         catch (Exception e)
         {
             await server.DisposeAsync();
-            throw e is IOException ? new IOException($"Cannot listen at {string.Join(", ", urls)}: {e.GetBaseException().Message}; give another address with --urls.", e) : e;
+            throw e is IOException or System.Net.Sockets.SocketException ? new IOException($"Cannot listen at {string.Join(", ", urls)}: {e.GetBaseException().Message}; give another address with --urls.", e) : e;
         }
     }
 
@@ -101,9 +103,14 @@ internal sealed class StudioServer : IAsyncDisposable
             {
                 // Said below.
             }
-            if (address is null || address.Scheme != "http" || address.PathBase.Length > 0 || address.IsUnixPipe || address.IsNamedPipe)
+            if (address is null || address.Scheme != "http" || address.PathBase.Length > 0 || address.IsUnixPipe || address.IsNamedPipe || address.Port is < 0 or > IPEndPoint.MaxPort)
                 throw new UsageException($"--urls must name addresses such as {DefaultUrl}, but is '{url}'.");
+            // Under any other name the server would listen everywhere.
+            if (address.Host is not ("localhost" or "*" or "+") && !IPAddress.TryParse(address.Host, out _))
+                throw new UsageException($"--urls must name an IP address, localhost, or * for all addresses of this machine, but is '{url}'.");
         }
+        // A free port can only be taken at one address, and localhost is two.
+        parts = [.. parts.Select(url => BindingAddress.Parse(url) is { Host: "localhost", Port: 0 } ? "http://127.0.0.1:0" : url)];
         return parts.Length > 0 ? parts : throw new UsageException("--urls must name an address, but is empty.");
     }
 
@@ -167,7 +174,8 @@ internal sealed class StudioServer : IAsyncDisposable
         string path = Path.Combine(directory.Name, "trace.safetensors");
         using (TracedText traced = Trace(request, context))
         {
-            TensorPart.Find(traced.Trace, request.Tensors);
+            if (TensorPart.Find(traced.Trace, request.Tensors).Find(part => part.Head is not null) is { } part)
+                throw RequestException.Invalid($"A file holds tensors with all their heads; ask for '{part.Tensor.Name}' instead of '{part.Name}'.");
             traced.Trace.Save(path, request.Tensors);
         }
         context.Response.ContentType = "application/octet-stream";
