@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Qkv.App.Training;
+using Qkv.Kernels;
 using Qkv.Parameters;
 using Qkv.Training;
 
@@ -15,6 +16,7 @@ internal static class ConvertCommand
         var command = new Command("convert", "Copies a model with its parameters stored in another type, as one model.safetensors.") { output, type };
         common.Run(command, (invocation, result) =>
         {
+            if (invocation.Precision != Precision.Float32) throw new UsageException("convert computes nothing, so --precision changes nothing; --type says how parameters are stored.");
             ElementType element = result.GetValue(type) switch { "bfloat16" => ElementType.BF16, "float32" => ElementType.F32, _ => ElementType.F16 };
             string path = result.GetRequiredValue(output);
             if (Directory.Exists(path)) throw new UsageException($"--output '{path}' is there already; name another directory.");

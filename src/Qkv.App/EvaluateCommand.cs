@@ -31,6 +31,7 @@ internal static class EvaluateCommand
         var model = new TrainableModel(invocation.ModelDirectory, invocation.Threads ?? Environment.ProcessorCount);
         int[] stream = TextCorpus.Read(input, tokenizer, tokenizer.Vocabulary.IdOf("[SEP]")).Tokens;
         MaskedLanguageResult result = new MaskedLanguageTask(model, tokenizer, [], options).Evaluate(stream, seed, windows);
+        if (result.Masked == 0) throw new InvalidDataException($"{input}: no token of it was masked, so there is nothing to measure; give more text or a higher --mask-rate.");
         if (invocation.Json)
             JsonLineWriter.Write(invocation.Terminal, result, Write);
         else

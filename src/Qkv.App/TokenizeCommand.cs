@@ -26,7 +26,7 @@ internal static class TokenizeCommand
             if (given.Length > 0 == path is not null) throw new UsageException("tokenize needs either texts or --input FILE.jsonl.");
             if (path is not null && result.GetValue(pair) is not null) throw new UsageException("--pair does not go with --input, whose rows have their own pairs.");
             Tokenizer tokenizer = invocation.LoadTokenizer();
-            EncodeOptions encode = options.Read(result, tokenizer);
+            EncodeOptions encode = options.Read(result, tokenizer, isPair: result.GetValue(pair) is not null, hasInput: path is not null);
             return path is null
                 ? Run(invocation, tokenizer, [.. given.Select(text => (text, result.GetValue(pair)))], encode)
                 : RunFile(invocation, tokenizer, path, encode);

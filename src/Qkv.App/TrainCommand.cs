@@ -24,22 +24,31 @@ internal static class TrainCommand
         Option<double?> maskRate = Options.Real("--mask-rate", 0.01, 0.9, "The share of tokens to be guessed (default: 0.15).");
         var mlm = new Command("mlm", "Trains a masked language model on text.") { input, vocabulary, cased, layers, hidden, heads, intermediate, length, curriculum, maskRate };
         training.AddTo(mlm);
-        common.Run(mlm, (invocation, result) => Run(invocation, new MaskedLanguageRun
+        common.Run(mlm, (invocation, result) =>
         {
-            Prepare = training.Prepare(result),
-            Input = result.GetRequiredValue(input),
-            Validation = result.GetValue(training.Validation),
-            Output = result.GetRequiredValue(training.Output),
-            Vocabulary = result.GetValue(vocabulary),
-            LowerCase = !result.GetValue(cased),
-            Shape = new ModelShape(result.GetValue(layers) ?? 4, result.GetValue(hidden) ?? 256, result.GetValue(heads) ?? 4, result.GetValue(intermediate) ?? 1024),
-            Windows = new MaskedLanguageOptions(result.GetValue(length) ?? 128, training.BatchTokens(result), result.GetValue(maskRate) ?? 0.15)
+            bool isNew = result.GetValue(vocabulary) != null;
+            if (!isNew && ((Option[])[cased, layers, hidden, heads, intermediate]).FirstOrDefault(option => result.GetResult(option) is { Implicit: false }) is { } lost)
+                throw new UsageException($"{lost.Name} is about a new model; add --vocabulary FILE, or leave it out to go on with the model as it is.");
+            if (isNew && result.GetResult(common.Model) is { Implicit: false }) throw new UsageException("--vocabulary begins a new model, and --model names one that is there; give one of them.");
+            var shape = new ModelShape(result.GetValue(layers) ?? 4, result.GetValue(hidden) ?? 256, result.GetValue(heads) ?? 4, result.GetValue(intermediate) ?? 1024);
+            if (shape.Hidden % shape.Heads != 0) throw new UsageException($"--hidden must be a multiple of --heads, but {shape.Hidden} is none of {shape.Heads}.");
+            return Run(invocation, new MaskedLanguageRun
             {
-                // An option that is not given has an empty array as its value.
-                Curriculum = result.GetResult(curriculum) is null ? [new WindowPhase(40, 0.35)] : result.GetValue(curriculum)!,
-            },
-            Options = training.Read(result),
-        }));
+                Prepare = training.Prepare(result),
+                Input = result.GetRequiredValue(input),
+                Validation = result.GetValue(training.Validation),
+                Output = result.GetRequiredValue(training.Output),
+                Vocabulary = result.GetValue(vocabulary),
+                LowerCase = !result.GetValue(cased),
+                Shape = shape,
+                Windows = new MaskedLanguageOptions(result.GetValue(length) ?? 128, training.BatchTokens(result), result.GetValue(maskRate) ?? 0.15)
+                {
+                    // An option that is not given has an empty array as its value.
+                    Curriculum = result.GetResult(curriculum) is null ? [new WindowPhase(40, 0.35)] : result.GetValue(curriculum)!,
+                },
+                Options = training.Read(result),
+            });
+        });
         return new Command("train", "Trains a model.") { mlm, TrainTaskCommand.Create(common, TaskKind.Texts), TrainTaskCommand.Create(common, TaskKind.Tokens), TrainEmbedCommand.Create(common), TrainVocabularyCommand.Create(common) };
     }
 

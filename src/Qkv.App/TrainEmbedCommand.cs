@@ -42,6 +42,7 @@ internal static class TrainEmbedCommand
         common.Run(command, (invocation, result) =>
         {
             if (result.GetValue(holdOut) != null && result.GetValue(training.Validation) != null) throw new UsageException("--hold-out and --valid each name pairs to measure on; give one.");
+            if (result.GetValue(textShare) != null && result.GetValue(text) is not { Length: > 0 }) throw new UsageException("--text-share is the share of --text FILE, which is not given.");
             // Where an option of several values is not given, they are none.
             int most = EncoderConfig.Load(invocation.ModelDirectory).MaxPositions;
             int[] lengths = result.GetValue(mlmLengths) is { Length: > 0 } given ? given : [Math.Min(128, most), Math.Min(512, most)];

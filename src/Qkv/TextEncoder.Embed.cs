@@ -75,7 +75,7 @@ public sealed unsafe partial class TextEncoder
         if (!string.IsNullOrEmpty(prompt)) text = prompt + text;
         ArrayBufferWriter<int> ids = t_ids ??= new ArrayBufferWriter<int>(512);
         ids.ResetWrittenCount();
-        Appended appended = Tokenizer.Append(text, ids, new EncodeOptions { MaxLength = MaxTokens });
+        Appended appended = Tokenizer.Append(text, ids, new EncodeOptions { MaxLength = MaxTokens, TruncationSide = Tokenizer.TruncationSide });
         batch.Add(ids.WrittenSpan);
         return appended.Truncated;
     }

@@ -110,7 +110,7 @@ public sealed unsafe partial class TextEncoder
     /// <summary>A text as tokens, cut to <see cref="MaxTokens"/>; what was cut is in <see cref="Encoding.Overflowing"/>.</summary>
     public Encoding Encode(string text, string? pair = null, bool addSpecialTokens = true)
     {
-        Encoding encoding = Tokenizer.Encode(text, pair, new EncodeOptions { AddSpecialTokens = addSpecialTokens, MaxLength = MaxTokens, WholeText = false });
+        Encoding encoding = Tokenizer.Encode(text, pair, new EncodeOptions { AddSpecialTokens = addSpecialTokens, MaxLength = MaxTokens, TruncationSide = Tokenizer.TruncationSide, WholeText = false });
         return encoding.Length > 0 ? encoding : throw new ArgumentException("The text has no tokens; give it at least one visible character.", nameof(text));
     }
 

@@ -45,6 +45,18 @@ public class TextEncoderTests
     }
 
     [Fact]
+    public void A_long_text_is_cut_where_the_directory_says()
+    {
+        using var copy = new TemporaryDirectory();
+        foreach (string file in (string[])["config.json", "model.safetensors", "vocab.txt"]) File.Copy(Path.Combine(Document.Root, "models", file), copy.File(file));
+        copy.Write("tokenizer_config.json", """{"model_max_length": 12, "truncation_side": "left"}""");
+        TextEncoder encoder = TextEncoder.Load(copy.Path);
+        const string end = "吃酸菜鱼吃酸菜鱼吃酸";
+        Assert.Equal(encoder.Embed(end), encoder.Embed("我想我想我想" + end));
+        Assert.Equal(encoder.Encode(end).Ids, encoder.Encode("我想我想我想" + end).Ids);
+    }
+
+    [Fact]
     public async Task It_is_an_embedding_generator()
     {
         using IEmbeddingGenerator<string, Embedding<float>> generator = new TextEmbeddingGenerator(s_encoder.Value);

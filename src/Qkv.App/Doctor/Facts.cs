@@ -86,7 +86,8 @@ internal static class Facts
             Tokenizer tokenizer = encoder.Tokenizer;
             yield return new(group, "tokenizer", "WordPiece");
             yield return new(group, "tokenizer_file", File.Exists(Path.Combine(encoder.Directory, "tokenizer.json")) ? "tokenizer.json" : "vocab.txt");
-            yield return new(group, "tokenizer_vocabulary_size", tokenizer.Vocabulary.Count);
+            yield return new(group, "tokenizer_vocabulary_size", tokenizer.Vocabulary.Count,
+                tokenizer.Vocabulary.Count == encoder.Config.VocabularySize ? null : $"{Shown(tokenizer.Vocabulary.Count)}, where the model has {Shown(encoder.Config.VocabularySize)}");
             yield return new(group, "lowercase", tokenizer.Normalizer.Lowercase);
             yield return new(group, "strip_accents", tokenizer.Normalizer.StripsAccents);
             yield return new(group, "special_tokens", tokenizer.SpecialTokens.ToArray());

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Qkv.Text;
 
 namespace Qkv.App.Server;
 
@@ -156,8 +157,22 @@ internal static class RequestJson
         catch (JsonException e)
         {
             string place = e.Path is { Length: > 1 } path ? $"at '{path}'" : $"line {e.LineNumber + 1}, byte {e.BytePositionInLine}";
-            string reason = e.Message.Split(" Path:")[0].Split(" LineNumber:")[0].Replace(typeof(T).FullName!, "the request", StringComparison.Ordinal).TrimEnd('.');
-            throw RequestException.Invalid($"The request's JSON cannot be read ({place}): {reason}.");
+            throw RequestException.Invalid($"The request's JSON cannot be read ({place}): {Reason(e)}.");
         }
+    }
+
+    /// <summary>What the serializer says of its types, said of the request.</summary>
+    private static string Reason(JsonException e)
+    {
+        string[] quoted = e.Message.Split('\'');
+        return e.Message switch
+        {
+            var message when message.Contains("could not be mapped", StringComparison.Ordinal) => $"there is no member '{quoted[1]}'",
+            var message when message.Contains("missing required properties", StringComparison.Ordinal) => $"'{quoted[^2]}' is missing",
+            var message when message.Contains("could not be converted", StringComparison.Ordinal) => "the value is of the wrong type",
+            var message when message.StartsWith("Duplicate property", StringComparison.Ordinal) => $"there are two members '{quoted[1]}'",
+            var message when message.Contains("doesn't allow", StringComparison.Ordinal) => "the value must not be null",
+            _ => JsonMistake.Reason(e),
+        };
     }
 }

@@ -74,6 +74,7 @@ internal sealed class TrainingOptions(TrainingDefaults defaults)
         (int? epochs, int? steps, double? minutes, int? patience) = (result.GetValue(_epochs), result.GetValue(_steps), result.GetValue(_minutes), result.GetValue(_patience));
         if ((epochs != null ? 1 : 0) + (steps != null ? 1 : 0) + (minutes != null ? 1 : 0) > 1) throw new UsageException("--epochs, --steps and --minutes each say how long the run lasts; give one.");
         if (patience != null && !holdsOut && result.GetValue(Validation) == null) throw new UsageException("--patience waits for a better score, which needs --valid.");
+        if (result.GetValue(_evaluateEvery) != null && !holdsOut && result.GetValue(Validation) == null) throw new UsageException("--evaluate-every says when to measure, which needs --valid.");
         bool unsaid = epochs == null && steps == null && minutes == null;
         return new TrainerOptions
         {

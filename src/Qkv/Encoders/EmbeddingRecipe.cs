@@ -115,7 +115,7 @@ internal sealed record EmbeddingRecipe
         const string prefix = "pooling_mode_";
         foreach ((string name, JsonField value) in root.Members())
             if (name.StartsWith(prefix, StringComparison.Ordinal) && value.Boolean(false)) modes.Add(name[prefix.Length..]);
-        if (modes.Count != 1) throw mode.Wrong($"exactly one pooling mode (this file has {modes.Count}: {string.Join(", ", modes)})");
+        if (modes.Count != 1) throw new InvalidDataException($"{path}: expected exactly one pooling mode, found {(modes.Count == 0 ? "none" : string.Join(", ", modes))}.");
         return recipe with
         {
             Pooling = modes[0] switch

@@ -117,7 +117,7 @@ public sealed partial record EncoderConfig
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             // InvalidOperationException: a text with an escaped half of a surrogate pair, or not UTF-8.
-            throw BadFile.Because(file, $"it is not valid JSON: {e.Message}", e);
+            throw BadFile.NotJson(file, "it is not valid JSON", e);
         }
     }
 

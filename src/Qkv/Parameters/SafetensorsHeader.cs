@@ -52,7 +52,7 @@ internal sealed class SafetensorsHeader
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             // InvalidOperationException: an escaped half of a surrogate pair, or a value of another kind.
-            throw BadFile.Because(file, $"its header is not the JSON that safetensors asks for: {e.Message}", e);
+            throw BadFile.NotJson(file, "its header is not the JSON that safetensors asks for", e);
         }
 
         header.Place(LengthSize + json.Length, fileLength);

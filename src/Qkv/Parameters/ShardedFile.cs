@@ -79,7 +79,7 @@ public sealed class ShardedFile : ParameterFile
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            throw BadFile.Because(path, $"it is not the JSON of an index: {e.Message}", e);
+            throw BadFile.NotJson(path, "it is not the JSON of an index", e);
         }
     }
 

@@ -79,7 +79,12 @@ public static class JsonLines
         }
         catch (Exception e) when (e is JsonException or FormatException or DecoderFallbackException or InvalidOperationException)
         {
-            string reason = e is DecoderFallbackException ? "the line is not valid UTF-8" : e.Message;
+            string reason = e switch
+            {
+                DecoderFallbackException => "the line is not valid UTF-8",
+                JsonException => JsonMistake.Reason(e),
+                _ => e.Message,
+            };
             throw new InvalidDataException($"{name}, line {number}: {reason}.", e);
         }
     }

@@ -51,7 +51,7 @@ internal static class TextFile
         }
         catch (JsonException e)
         {
-            throw new InvalidDataException($"{path}: not valid JSON: {e.Message}", e);
+            throw new InvalidDataException($"{path}: not valid JSON: {JsonMistake.Of(e)}.", e);
         }
     }
 

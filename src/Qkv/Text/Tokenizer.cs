@@ -34,7 +34,13 @@ public sealed class Tokenizer
     public Vocabulary Vocabulary => _parts.Vocabulary;
 
     /// <summary>The most tokens the model takes, as <c>tokenizer_config.json</c> says; null where it says nothing or no limit.</summary>
-    public int? ModelMaxLength => _parts.ModelMaxLength;
+    public int? ModelMaxLength => _parts.Defaults.MaxLength;
+
+    /// <summary>Where a text that is too long for the model is cut: <c>truncation_side</c> of <c>tokenizer_config.json</c>, else what <c>tokenizer.json</c> has stored.</summary>
+    public Side TruncationSide => _parts.Defaults.TruncationSide ?? Side.Right;
+
+    /// <summary>Where padding goes: <c>padding_side</c> of <c>tokenizer_config.json</c>, else what <c>tokenizer.json</c> has stored. The encoder itself takes no padding.</summary>
+    public Side PadSide => _parts.Defaults.PadSide ?? Side.Right;
 
     /// <summary>The switches of the normalizer.</summary>
     public NormalizerOptions Normalizer => _parts.Normalizer;
@@ -70,7 +76,7 @@ public sealed class Tokenizer
         string vocabulary = Path.Combine(directory, VocabularyDirectory.FileName);
         if (File.Exists(json))
         {
-            return new Tokenizer(TokenizerJson.Read(json, VocabularyDirectory.ReadMaxLength(directory)));
+            return new Tokenizer(TokenizerJson.Read(json, VocabularyDirectory.ReadDefaults(directory)));
         }
         return File.Exists(vocabulary)
             ? new Tokenizer(VocabularyDirectory.Read(directory))

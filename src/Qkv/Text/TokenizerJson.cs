@@ -10,7 +10,7 @@ internal static class TokenizerJson
     public const string FileName = "tokenizer.json";
 
     /// <exception cref="InvalidDataException">The file is broken or of another kind.</exception>
-    public static TokenizerParts Read(string path, int? modelMaxLength)
+    public static TokenizerParts Read(string path, TokenizerDefaults defaults)
     {
         using JsonDocument document = TextFile.ReadObject(path);
         var root = new JsonField(document.RootElement, path, "");
@@ -45,7 +45,8 @@ internal static class TokenizerJson
             UnknownToken = unknown,
             ContinuationPrefix = model["continuing_subword_prefix"].String("##"),
             LongestWord = model["max_input_chars_per_word"] is { IsNull: false } most ? most.Integer() : 100,
-            ModelMaxLength = modelMaxLength,
+            // What the configuration does not say, transformers takes from here.
+            Defaults = defaults with { TruncationSide = defaults.TruncationSide ?? stored.TruncationSide, PadSide = defaults.PadSide ?? stored.PadSide },
             StoredOptions = stored,
         };
     }

@@ -29,7 +29,13 @@ internal sealed record TokenizerParts
 
     public int LongestWord { get; init; } = 100;
 
-    public int? ModelMaxLength { get; init; }
+    public TokenizerDefaults Defaults { get; init; }
 
     public EncodeOptions StoredOptions { get; init; }
 }
+
+/// <summary>What <c>tokenizer_config.json</c> says of cutting and padding; null where it says nothing.</summary>
+/// <param name="MaxLength"><c>model_max_length</c>, or null where it is larger than any sequence (transformers writes 1e30).</param>
+/// <param name="TruncationSide"><c>truncation_side</c></param>
+/// <param name="PadSide"><c>padding_side</c></param>
+internal readonly record struct TokenizerDefaults(int? MaxLength, Side? TruncationSide, Side? PadSide);

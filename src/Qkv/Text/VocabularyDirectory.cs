@@ -19,14 +19,11 @@ internal static class VocabularyDirectory
         "PreTrained",
     ];
 
-    /// <summary>
-    /// <c>model_max_length</c>, or null where it is missing, null, or larger than any sequence (transformers writes 1e30).
-    /// </summary>
     /// <exception cref="InvalidDataException">The file is broken.</exception>
-    public static int? ReadMaxLength(string directory)
+    public static TokenizerDefaults ReadDefaults(string directory)
     {
         using JsonDocument? document = Open(directory, ConfigurationName, out JsonField root);
-        return document is null ? null : MaxLength(root);
+        return document is null ? default : Defaults(root);
     }
 
     /// <exception cref="InvalidDataException">A file is broken or says something that is not supported.</exception>
@@ -75,7 +72,7 @@ internal static class VocabularyDirectory
             Pad = new PadToken(vocabulary.TryGet(pad, out int padId) ? padId : 0, pad, 0),
             UnknownToken = unknown,
             MaskToken = mask,
-            ModelMaxLength = configuration is null ? null : MaxLength(settings),
+            Defaults = configuration is null ? default : Defaults(settings),
         };
     }
 
@@ -165,6 +162,15 @@ internal static class VocabularyDirectory
         token.Element.ValueKind == JsonValueKind.Object ? token["content"].String() : token.String();
 
     private static JsonField? Setting(JsonField root, string key) => root.File is null ? null : root[key];
+
+    private static TokenizerDefaults Defaults(JsonField root) => new(MaxLength(root), SideOf(root["truncation_side"]), SideOf(root["padding_side"]));
+
+    private static Side? SideOf(JsonField side) => side.IsNull ? null : side.String() switch
+    {
+        "left" => Side.Left,
+        "right" => Side.Right,
+        _ => throw side.Wrong("left or right"),
+    };
 
     private static int? MaxLength(JsonField root)
     {

@@ -34,6 +34,8 @@ internal static class NewModel
     /// <exception cref="InvalidDataException">The vocabulary is damaged or the shape is impossible.</exception>
     public static void Write(string directory, string vocabularyPath, ModelShape shape, ulong seed, bool lowerCase = true)
     {
+        // What is wrong with it is said of this file, not of the copy.
+        Vocabulary.ReadLines(vocabularyPath);
         File.Copy(vocabularyPath, Path.Combine(directory, "vocab.txt"));
         WriteJson(Path.Combine(directory, "tokenizer_config.json"), json =>
         {

@@ -15,6 +15,19 @@ public class CommandLineTests
     [InlineData("--precision must be float32, bfloat16 or int8, but is 'int9'", new[] { "doctor", "--precision", "int9" })]
     [InlineData("--model must name a directory", new[] { "doctor", "--model", "" })]
     [InlineData("--format must be terminal, json, svg, html or safetensors, but is 'gif'", new[] { "attend", "a", "--format", "gif" })]
+    [InlineData("'--json=false': the option takes no value", new[] { "embed", "a", "--json=false" })]
+    [InlineData("there is no option '--Normalize'", new[] { "embed", "a", "--Normalize" })]
+    [InlineData("there is no command 'train look'; see 'qkv train --help'", new[] { "train", "look" })]
+    [InlineData("name a command: mlm, classify", new[] { "evaluate" })]
+    [InlineData("see 'qkv evaluate mlm --help'", new[] { "evaluate", "mlm", "--input", "a", "--length", "2" })]
+    [InlineData("--threads must be a whole number from 1 to 2147483647, but is '99999999999'", new[] { "doctor", "--threads", "99999999999" })]
+    [InlineData("--max-length must leave room for the 2 special tokens, but is 1", new[] { "tokenize", "a", "--max-length", "1" })]
+    [InlineData("add --pair TEXT", new[] { "tokenize", "a", "--max-length", "8", "--truncation", "only_second" })]
+    [InlineData("--layers is about a new model", new[] { "train", "mlm", "--input", "a", "--output", "b", "--layers", "2" })]
+    [InlineData("--hidden must be a multiple of --heads, but 33 is none of 2", new[] { "train", "mlm", "--input", "a", "--output", "b", "--vocabulary", "c", "--hidden", "33", "--heads", "2" })]
+    [InlineData("give one of them", new[] { "train", "mlm", "--input", "a", "--output", "b", "--vocabulary", "c", "--model", "d" })]
+    [InlineData("which needs --valid", new[] { "train", "classify", "--input", "a", "--output", "b", "--evaluate-every", "2" })]
+    [InlineData("--type says how parameters are stored", new[] { "convert", "--output", "b", "--precision", "int8" })]
     [InlineData("--context' is required", new[] { "answer", "--question", "a" })]
     public void Wrong_usage_is_one_sentence_and_exit_code_2(string words, string[] arguments) => Command.Fails(2, words, arguments);
 
@@ -25,6 +38,23 @@ public class CommandLineTests
     [InlineData("doctor")]
     public void A_directory_that_is_not_there_is_one_sentence(params string[] arguments) =>
         Command.Fails(1, "There is no directory 'nowhere'.", [.. arguments, "--model", "nowhere"]);
+
+    /// <summary>Whether it was written in another way or through a link.</summary>
+    [Fact]
+    public void An_output_does_not_replace_its_input()
+    {
+        using var directory = new TemporaryDirectory();
+        directory.Write("t.jsonl", "\"a\"");
+        string file = directory.File("t.jsonl"), link = directory.File("link.jsonl"), other = Path.Combine(directory.Path, ".", "t.jsonl");
+        File.CreateSymbolicLink(link, file);
+        foreach (string output in (string[])[file, link, other])
+        {
+            Command.Fails(2, "is the input, which would be lost", "embed", "--input", file, "--output", output);
+            Command.Fails(2, "is the input, which would be lost", "train", "vocabulary", "--input", file, "--output", output);
+            Command.Fails(2, "is the input, which would be lost", "trace", "--inputs", file, "--output", output);
+        }
+        Assert.Equal("\"a\"", File.ReadAllText(file));
+    }
 
     [Fact]
     public void A_directory_that_is_no_model_is_one_sentence() => Command.Fails(1, "it has no config.json", "doctor", "--model", Command.Golden("tokenizer"));

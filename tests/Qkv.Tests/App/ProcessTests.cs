@@ -41,6 +41,21 @@ public class ProcessTests
         Assert.Equal((0, ""), (process.ExitCode, error));
     }
 
+    [Fact]
+    public void Results_that_cannot_be_written_are_named_and_messages_that_cannot_are_lost()
+    {
+        Assert.SkipUnless(File.Exists("/dev/full"), "A device that is always full.");
+        foreach ((string command, int code, string words) in ((string, int, string)[])[("embed a >/dev/full", 1, "Standard output cannot be written"), ("embed 2>/dev/full", 2, ""), ("embed a >/dev/null 2>/dev/full", 0, "")])
+        {
+            using var shell = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"dotnet '{Path.Combine(AppContext.BaseDirectory, "Qkv.App.dll")}' {command}"]) { RedirectStandardError = true })!;
+            string error = shell.StandardError.ReadToEnd();
+            shell.WaitForExit();
+            Assert.Equal(code, shell.ExitCode);
+            if (words.Length > 0) Command.IsOneSentence(words, error);
+            else Assert.Equal("", error);
+        }
+    }
+
     /// <summary>While a run waits for a text that never comes, its directory is there under a temporary name; Ctrl-C takes that away.</summary>
     [Fact]
     public async Task Nothing_unfinished_is_left_when_it_is_interrupted()

@@ -126,6 +126,25 @@ public class TokenizerFileTests
             ("tokenizer.json", TokenizerFixture.Small().ToJsonString()), ("tokenizer_config.json", configuration)).ModelMaxLength);
     }
 
+    /// <summary>As in transformers: the configuration, then what tokenizer.json has stored, then right.</summary>
+    [Theory]
+    [InlineData("{}", "Right", "Right")]
+    [InlineData("""{"truncation_side": "left"}""", "Left", "Right")]
+    [InlineData("""{"truncation_side": "right", "padding_side": "left"}""", "Right", "Left")]
+    public void Sides_are_those_of_the_configuration(string configuration, string truncation, string padding)
+    {
+        foreach ((string Name, string Text) tokenizer in ((string, string)[])[("vocab.txt", Vocabulary), ("tokenizer.json", TokenizerFixture.Small().ToJsonString())])
+        {
+            Tokenizer read = TokenizerFixture.FromFiles(tokenizer, ("tokenizer_config.json", configuration));
+            Assert.Equal((truncation, padding), (read.TruncationSide.ToString(), read.PadSide.ToString()));
+        }
+        JsonObject stored = TokenizerFixture.Small();
+        stored["truncation"] = JsonNode.Parse("""{"max_length": 8, "stride": 0, "strategy": "LongestFirst", "direction": "Left"}""");
+        string expected = configuration.Contains("truncation_side") ? truncation : "Left";
+        Assert.Equal(expected, TokenizerFixture.FromFiles(("tokenizer.json", stored.ToJsonString()), ("tokenizer_config.json", configuration)).TruncationSide.ToString());
+        Assert.Throws<InvalidDataException>(() => TokenizerFixture.FromFiles(("vocab.txt", Vocabulary), ("tokenizer_config.json", """{"truncation_side": "up"}""")));
+    }
+
     [Fact]
     public void Settings_beside_the_vocabulary_are_followed()
     {

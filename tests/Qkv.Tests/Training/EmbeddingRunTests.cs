@@ -32,7 +32,7 @@ public sealed class EmbeddingRunTests : IDisposable
     {
         string output = _data.File("out");
         Ran before = Command.Succeeds("evaluate", "embed", "--model", _model.Path, "--input", _pairs, "--hold-out", "60", "--json");
-        Train("out", 150, "--hold-out", "60", "--mlm", _text, "--text", _text);
+        Train("out", 150, "--hold-out", "60", "--evaluate-every", "50", "--mlm", _text, "--text", _text);
         JsonElement after = Command.Succeeds("evaluate", "embed", "--model", output, "--input", _pairs, "--hold-out", "60", "--json").Json;
         Assert.InRange(before.Json.GetProperty("recall_at_1").GetDouble(), 0, 0.2);
         Assert.InRange(after.GetProperty("recall_at_1").GetDouble(), 0.6, 1);
@@ -159,6 +159,7 @@ public sealed class EmbeddingRunTests : IDisposable
     public void Contradicting_options_are_refused()
     {
         Command.Fails(2, "give one", "train", "embed", "--model", _model.Path, "--input", _pairs, "--output", _data.File("out"), "--hold-out", "5", "--valid", _pairs);
+        Command.Fails(2, "share of --text", "train", "embed", "--model", _model.Path, "--input", _pairs, "--output", _data.File("out"), "--text-share", "0.5");
         Command.Fails(2, "leave --limit and --seed out", "evaluate", "embed", "--model", _model.Path, "--input", _pairs, "--hold-out", "5", "--limit", "5");
         Command.Fails(2, "--columns must name two columns", "evaluate", "embed", "--model", _model.Path, "--input", _pairs, "--columns", "zh");
         Command.Fails(2, "--mlm-lengths must be lengths", "train", "embed", "--model", _model.Path, "--input", _pairs, "--output", _data.File("out"), "--mlm-lengths", "128,x");
@@ -167,7 +168,7 @@ public sealed class EmbeddingRunTests : IDisposable
     private void Train(string name, int steps, params string[] more) => Command.Succeeds(
     [
         "train", "embed", "--model", _model.Path, "--input", _pairs, "--output", _data.File(name), "--steps", $"{steps}",
-        "--batch-pairs", "32", "--batch-tokens", "1024", "--learning-rate", "0.003", "--evaluate-every", "50", "--mlm-tokens", "256", .. more,
+        "--batch-pairs", "32", "--batch-tokens", "1024", "--learning-rate", "0.003", "--mlm-tokens", "256", .. more,
     ]);
 
     private byte[] Parameters(string name) => File.ReadAllBytes(Path.Combine(_data.File(name), "model.safetensors"));

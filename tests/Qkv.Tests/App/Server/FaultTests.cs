@@ -81,7 +81,10 @@ public sealed class FaultTests(RunningServer server) : IClassFixture<RunningServ
     public void Names_of_the_given_addresses_are_let_in()
     {
         Assert.Equal(["http://127.0.0.1:0", "http://10.0.0.1:80"], StudioServer.CheckUrls("http://127.0.0.1:0; http://10.0.0.1:80"));
-        foreach (string bad in (string[])["", ";", "127.0.0.1", "ftp://x", "https://localhost", "http://localhost:80/base", "http://unix:/tmp/x"])
+        Assert.Equal(["http://127.0.0.1:0", "http://*:0"], StudioServer.CheckUrls("http://localhost:0;http://*:0"));
+        // Under a name that is not its own the server would listen everywhere.
+        foreach (string bad in (string[])["", ";", "127.0.0.1", "ftp://x", "https://localhost", "http://localhost:80/base", "http://unix:/tmp/x", "http://256.1.1.1:0", "http://example.invalid:0",
+            "http://user@127.0.0.1:0", "http://127.0.0.1:0?x", "http://127.0.0.1:99999"])
             Assert.Contains("--urls", Assert.Throws<Qkv.App.UsageException>(() => StudioServer.CheckUrls(bad)).Message);
     }
 

@@ -56,6 +56,7 @@ public sealed class RunningServer : IAsyncLifetime
         Assert.Contains(words, error);
         Assert.EndsWith(".", error);
         Assert.DoesNotContain('\n', error);
+        Assert.DoesNotMatch(@"\.NET|System\.|Qkv\.App", error);
         Assert.Equal((status, kind), ((int)response.StatusCode, json.GetProperty("error_type").GetString()));
     }
 

@@ -209,5 +209,6 @@ public sealed class TraceRouteTests(RunningServer server) : IClassFixture<Runnin
         await server.FailsAsync("/trace", new { text = Fish, positions = (int[])[8] }, "no token 8");
         await server.FailsAsync("/trace", new { text = string.Concat(Enumerable.Repeat(Fish, 200)) }, "1,202 tokens", 413, "too_large");
         await server.FailsAsync("/trace.safetensors", new { text = Fish, tensors = (string[])["nothing"] }, "'nothing'");
+        await server.FailsAsync("/trace.safetensors", new { text = Fish, tensors = (string[])["layers.0.weights[1]"] }, "ask for 'layers.0.weights'");
     }
 }
