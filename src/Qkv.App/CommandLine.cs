@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using Qkv.App.Output;
@@ -57,6 +58,8 @@ internal static class CommandLine
 
     private static int Invoke(IReadOnlyList<string> arguments, Terminal terminal)
     {
+        // The parser passes over a first word in brackets, as that could be a directive.
+        if (arguments is [['[', .., ']'] directive, ..]) throw new UsageException($"there is no command '{directive}'; see 'qkv --help'.");
         ParseResult result = Create(arguments, terminal).Parse(arguments, s_parser);
         if (result.Action is ParseErrorAction || result.Errors.Count > 0) throw new UsageException(Explain(result));
         if (SwitchWithValue(result, arguments) is { } assigned) throw new UsageException($"'{assigned}': the option takes no value; give it or leave it out.");
@@ -87,6 +90,8 @@ internal static class CommandLine
         foreach ((string name, Func<CommonOptions, Command> create) in s_verbs)
             if (!known || name == first) root.Add(create(common));
         root.Directives.Clear();
+        // "/?" is a text.
+        foreach (HelpOption help in root.Options.OfType<HelpOption>()) help.Aliases.Where(alias => alias[0] == '/').ToList().ForEach(alias => help.Aliases.Remove(alias));
         return root;
     }
 

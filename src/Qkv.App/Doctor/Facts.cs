@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using Qkv.App.Attention;
 using Qkv.App.Output;
@@ -128,10 +129,10 @@ internal static class Facts
         yield return Cosine("mean_cosine", check.MeanCosine);
         yield return new(group, "same_nearest_neighbour", Number(check.SameNearest), check.SameNearest.ToString("P1", CultureInfo.InvariantCulture));
         yield return Cosine("worst_cosine", check.Worst.Cosine);
-        yield return new(group, "worst_text", check.Worst.Text);
+        yield return new(group, "worst_text", check.Worst.Text, Short(check.Worst.Text));
         yield return Cosine("worst_token_cosine", check.WorstToken.Cosine);
         yield return new(group, "worst_token", check.WorstToken.Token);
-        yield return new(group, "worst_token_text", check.WorstToken.Text);
+        yield return new(group, "worst_token_text", check.WorstToken.Text, Short(check.WorstToken.Text));
         foreach ((LayerMaps kind, double cosine) in check.Kinds.OrderBy(kind => kind.Cosine))
             yield return Cosine("only_" + JsonNamingPolicy.SnakeCaseLower.ConvertName(kind.ToString()), cosine);
 
@@ -178,6 +179,14 @@ internal static class Facts
                 break;
             default: json.WriteString(name, value.ToString()); break;
         }
+    }
+
+    /// <summary>As much of a text as tells which it is.</summary>
+    private static string Short(string text)
+    {
+        const int most = 60;
+        Rune[] runes = [.. text.EnumerateRunes()];
+        return runes.Length <= most ? text : $"{string.Concat(runes.Take(most))}…";
     }
 
     private static string Shown(object? value) => value switch

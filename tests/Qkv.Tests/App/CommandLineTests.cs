@@ -15,6 +15,7 @@ public class CommandLineTests
     [InlineData("--precision must be float32, bfloat16 or int8, but is 'int9'", new[] { "doctor", "--precision", "int9" })]
     [InlineData("--model must name a directory", new[] { "doctor", "--model", "" })]
     [InlineData("--format must be terminal, json, svg, html or safetensors, but is 'gif'", new[] { "attend", "a", "--format", "gif" })]
+    [InlineData("there is no command '[look]'", new[] { "[look]", "embed", "a" })]
     [InlineData("'--json=false': the option takes no value", new[] { "embed", "a", "--json=false" })]
     [InlineData("there is no option '--Normalize'", new[] { "embed", "a", "--Normalize" })]
     [InlineData("there is no command 'train look'; see 'qkv train --help'", new[] { "train", "look" })]
@@ -30,6 +31,9 @@ public class CommandLineTests
     [InlineData("--type says how parameters are stored", new[] { "convert", "--output", "b", "--precision", "int8" })]
     [InlineData("--context' is required", new[] { "answer", "--question", "a" })]
     public void Wrong_usage_is_one_sentence_and_exit_code_2(string words, string[] arguments) => Command.Fails(2, words, arguments);
+
+    [Fact]
+    public void What_other_systems_take_for_a_question_is_a_text() => Assert.StartsWith("{\"text\":\"/?\"", Command.Succeeds("embed", "/?").Output);
 
     [Theory]
     [InlineData("attend", "a")]
