@@ -14,9 +14,6 @@ internal static class CommandLine
     // EPIPE, which Linux and macOS number alike: whoever read the output has closed it, as `head` does.
     private const int BrokenPipe = 32;
 
-    /// <summary>What is said of results that are no numbers.</summary>
-    public const string NotFinite = "The model computes NaN or infinities for a text: the embedding of a token is damaged, or its parameters are too large.";
-
     // Texts are data: "@name" is no file of arguments, and "-abc" no bundle of options.
     private static readonly ParserConfiguration s_parser = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
 
@@ -52,6 +49,7 @@ internal static class CommandLine
         }
         catch (Exception e)
         {
+            Unfinished.WaitIfInterrupted();
             return Fail(e, arguments.Contains("--verbose"), terminal);
         }
     }
@@ -61,8 +59,8 @@ internal static class CommandLine
         // The parser passes over a first word in brackets, as that could be a directive.
         if (arguments is [['[', .., ']'] directive, ..]) throw new UsageException($"there is no command '{directive}'; see 'qkv --help'.");
         ParseResult result = Create(arguments, terminal).Parse(arguments, s_parser);
-        if (result.Action is ParseErrorAction || result.Errors.Count > 0) throw new UsageException(Explain(result));
         if (SwitchWithValue(result, arguments) is { } assigned) throw new UsageException($"'{assigned}': the option takes no value; give it or leave it out.");
+        if (result.Action is ParseErrorAction || result.Errors.Count > 0) throw new UsageException(Explain(result));
         if (UnknownOption(result, arguments) is { } unknown)
             throw new UsageException($"there is no option '{unknown}' (put -- before texts that start with a dash); see '{Name(result)} --help'.");
         return result.Invoke(new InvocationConfiguration
@@ -119,7 +117,7 @@ internal static class CommandLine
     {
         var switches = new List<string>();
         for (SymbolResult? at = result.CommandResult; at is CommandResult command; at = at.Parent)
-            switches.AddRange(command.Command.Options.Where(option => option.Arity.MaximumNumberOfValues == 0).Select(option => option.Name));
+            switches.AddRange(command.Command.Options.Where(option => option.Arity.MaximumNumberOfValues == 0).SelectMany(option => option.Aliases.Append(option.Name)));
         return arguments.TakeWhile(argument => argument != "--").FirstOrDefault(argument => argument.IndexOfAny(['=', ':']) is > 0 and var end && switches.Contains(argument[..end]));
     }
 
@@ -130,7 +128,7 @@ internal static class CommandLine
         return result.CommandResult.Command.Arguments
             .SelectMany(argument => result.GetResult(argument)?.Tokens ?? [])
             .Select(token => token.Value)
-            .FirstOrDefault(text => early.Contains(text) && text is ['-', '-', var first, ..] && char.IsAsciiLetter(first) || text is ['-', var only] && char.IsAsciiLetter(only));
+            .FirstOrDefault(text => early.Contains(text) && ((text is ['-', '-', var first, ..] && char.IsAsciiLetter(first)) || (text is ['-', var only] && char.IsAsciiLetter(only))));
     }
 
     private static int Fail(Exception e, bool verbose, Terminal terminal)
@@ -152,12 +150,7 @@ internal static class CommandLine
     /// <summary>The message on one line, without the parameter name that .NET appends, with a full stop.</summary>
     private static string Sentence(Exception e)
     {
-        string message = e switch
-        {
-            OutOfMemoryException => "There is not enough memory for this input; make it shorter.",
-            ArgumentException { Source: "System.Text.Json" } => NotFinite,
-            _ => e.Message,
-        };
+        string message = e is OutOfMemoryException ? "There is not enough memory for this input; make it shorter." : e.Message;
         if (e is ArgumentException { ParamName: { Length: > 0 } parameter })
             message = message.Replace($" (Parameter '{parameter}')", "", StringComparison.Ordinal);
         message = string.Join(' ', message.Split(['\r', '\n', '\t'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));

@@ -2,7 +2,6 @@ using System.CommandLine;
 using Qkv.App.Embeddings;
 using Qkv.App.Output;
 using Qkv.Encoders;
-using Qkv.Kernels;
 using Qkv.Text;
 
 namespace Qkv.App;
@@ -97,8 +96,6 @@ internal static class EmbedCommand
             int size = encoder.Dimensions;
             if (vectors.Length < pending.Count * size) vectors = new float[pending.Count * size];
             encoder.Embed(batch, vectors.AsSpan(0, pending.Count * size), options);
-            // Of an index with such a vector nothing could be found any more.
-            if (!Elementwise.AreFinite(vectors.AsSpan(0, pending.Count * size))) throw new InvalidDataException(CommandLine.NotFinite);
             for (int i = 0; i < pending.Count; i++)
                 writer.Write(pending[i].Text, vectors.AsSpan(i * size, options.Dimensions ?? size), batch.Length(i), pending[i].Truncated);
             batch.Clear();

@@ -9,7 +9,7 @@ internal static class ServeCommand
 {
     public static Command Create(CommonOptions common)
     {
-        Option<string?> urls = Options.Text("--urls", "URL", $"Where to listen, several separated by ';' (default: {StudioServer.DefaultUrl}); port 0 takes a free one.");
+        Option<string?> urls = Options.Text("--urls", "URL", $"Where to listen, several separated by ';' (default: {StudioServer.DefaultUrl}); port 0 takes a free one, * all addresses of this machine.");
         var command = new Command("serve", "Opens the studio: a page that follows a sentence through queries, keys and values to attention.") { urls };
         common.Run(command, (invocation, result) => Run(invocation, result.GetValue(urls)));
         return command;

@@ -18,7 +18,7 @@ internal static class TrainEmbedCommand
     public static Command Create(CommonOptions common)
     {
         var input = new Option<string[]>("--input") { Description = $"Pairs of texts that belong together: {PairOptions.Format}. May be given several times.", HelpName = "FILE", Required = true };
-        var training = new TrainingOptions(new TrainingDefaults { LearningRate = 5e-4, WarmUp = 0.05, BatchTokens = 8192, Epochs = 5, EvaluateEvery = 200, KeepsBest = true, FineTunes = true });
+        var training = new TrainingOptions(new TrainingDefaults { Measured = "--valid or --hold-out", LearningRate = 5e-4, WarmUp = 0.05, BatchTokens = 8192, Epochs = 5, EvaluateEvery = 200, KeepsBest = true, FineTunes = true });
         Option<(string Anchor, string Positive)?> columns = PairOptions.Columns();
         Option<int?> holdOut = PairOptions.HoldOut("Keep so many pairs of the first --input, chosen by a hash of their texts, out of training and measure on them; with any other pair that shares a text with one.");
         var text = new Option<string[]>("--text") { Description = "Plain text whose neighbouring sentences are pairs too: documents separated by blank lines; .gz is unpacked. May be given several times.", HelpName = "FILE" };

@@ -33,6 +33,7 @@ public sealed partial class TextEncoder
         {
             MaxLength = MaxTokens,
             Truncation = TruncationStrategy.OnlySecond,
+            TruncationSide = Tokenizer.TruncationSide,
             Stride = Math.Min(WindowStride, room / 2),
             WholeText = true,
         });
@@ -41,7 +42,9 @@ public sealed partial class TextEncoder
         {
             var batch = new TokenBatch();
             batch.Add(window.Ids.AsSpan(), window.TypeIds.AsSpan());
-            Answer candidate = BestSpan(window, TaskHeads.Apply(head, HiddenStates(batch)), context);
+            float[] logits = TaskHeads.Apply(head, HiddenStates(batch));
+            CheckFinite(logits);
+            Answer candidate = BestSpan(window, logits, context);
             if (candidate.Score > best.Score || best.Text == null) best = candidate;
         }
         return best;

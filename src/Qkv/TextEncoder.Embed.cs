@@ -85,6 +85,7 @@ public sealed unsafe partial class TextEncoder
     /// <param name="vectors">(B, C): of each row the first <see cref="EmbedOptions.Dimensions"/> numbers are the vector, where that is given.</param>
     /// <param name="options">How.</param>
     /// <exception cref="ArgumentException">The memory does not fit, or an option is out of range.</exception>
+    /// <exception cref="InvalidDataException">A vector has NaN or an infinity; names the text.</exception>
     public void Embed(TokenBatch batch, Span<float> vectors, EmbedOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(batch);
@@ -98,6 +99,17 @@ public sealed unsafe partial class TextEncoder
             var receiver = new PoolingReceiver(options?.Pooling ?? _recipe.Pooling, normalize, Dimensions, size, output, _model.Encoder.Threads);
             _model.Encoder.Forward(batch, ref receiver);
         }
+        for (int sequence = 0; sequence < batch.Sequences; sequence++)
+            if (!Elementwise.AreFinite(vectors.Slice(sequence * Dimensions, size))) throw NotFinite(batch.Ids.Slice(batch.Starts[sequence], batch.Length(sequence)));
+    }
+
+    // Of an index with such a vector nothing could be found any more.
+    private InvalidDataException NotFinite(ReadOnlySpan<int> ids)
+    {
+        const int most = 40;
+        string text = _tokenizer?.Decode(ids) ?? string.Join(' ', ids.ToArray());
+        return new InvalidDataException(
+            $"{Directory}: the model computes NaN or infinities for '{(text.Length > most ? text[..most] + "…" : text)}'; the embedding of one of its tokens is damaged or too large.");
     }
 
     /// <summary>The vectors (B, C) of a traced batch, as the directory says that they are made.</summary>

@@ -27,7 +27,7 @@ public sealed partial class TextEncoder
         string symbol = Tokenizer.Vocabulary.TokenOf(mask);
         if (masked.Length == 0)
             throw new ArgumentException(text.Contains(symbol, StringComparison.Ordinal)
-                ? $"{symbol} stands beyond the {MaxTokens} tokens that this model reads; shorten the text before it."
+                ? $"{symbol} stands beyond the {MaxTokens} tokens that this model reads; shorten the text {(Tokenizer.TruncationSide == Side.Left ? "after" : "before")} it."
                 : $"The text has no {symbol}; write it where a word is to be guessed.", nameof(text));
 
         var batch = new TokenBatch();
@@ -37,6 +37,7 @@ public sealed partial class TextEncoder
         for (int i = 0; i < masked.Length; i++) hidden.AsSpan(masked[i] * Dimensions, Dimensions).CopyTo(rows.AsSpan(i * Dimensions));
         float[] scores = head.Apply(rows, _model.Encoder.Threads);
         Softmax.Forward(scores, Config.VocabularySize, scores);
+        CheckFinite(scores);
         return [.. masked.Select((_, i) => Best(scores.AsSpan(i * Config.VocabularySize, Config.VocabularySize), top))];
     }
 
@@ -45,6 +46,7 @@ public sealed partial class TextEncoder
     {
         float[] scores = _model.Heads.MaskedLanguage!.Apply(trace.HiddenRows.Slice(token * Dimensions, Dimensions), _model.Encoder.Threads);
         Softmax.Forward(scores, Config.VocabularySize, scores);
+        CheckFinite(scores);
         return Best(scores, top);
     }
 

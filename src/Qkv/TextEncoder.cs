@@ -123,7 +123,16 @@ public sealed unsafe partial class TextEncoder
             var receiver = new HiddenStateReceiver(destination, Dimensions, batch.Starts[0]);
             _model.Encoder.Forward(batch, ref receiver);
         }
+        CheckFinite(hidden);
         return hidden;
+    }
+
+    /// <summary>Refuses results that are no numbers: nothing could be made of them, and nobody would see why.</summary>
+    /// <exception cref="InvalidDataException">There is NaN or an infinity among them.</exception>
+    internal void CheckFinite(ReadOnlySpan<float> results)
+    {
+        if (!Elementwise.AreFinite(results))
+            throw new InvalidDataException($"{Directory}: the model computes NaN or infinities for this text; the embedding of one of its tokens, or a task head, is damaged or too large.");
     }
 
     private struct HiddenStateReceiver(float* output, int features, int origin) : IReceiver

@@ -54,6 +54,8 @@ public class TextEncoderTests
         const string end = "吃酸菜鱼吃酸菜鱼吃酸";
         Assert.Equal(encoder.Embed(end), encoder.Embed("我想我想我想" + end));
         Assert.Equal(encoder.Encode(end).Ids, encoder.Encode("我想我想我想" + end).Ids);
+        Assert.Equal(encoder.Encode("酸菜鱼吃酸", "想吃酸菜").Ids, encoder.Encode("我想吃酸菜鱼吃酸", "我想吃酸菜").Ids);
+        Assert.Contains("shorten the text after it", Assert.Throws<ArgumentException>(() => encoder.FillMask("[MASK]" + end)).Message);
     }
 
     [Fact]

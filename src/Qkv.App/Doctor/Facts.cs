@@ -99,6 +99,7 @@ internal static class Facts
         }
         EmbeddingRecipe recipe = encoder.Recipe;
         yield return new(group, "max_length", encoder.MaxTokens);
+        if (Tokenizer.Exists(encoder.Directory)) yield return new(group, "truncation_side", encoder.Tokenizer.TruncationSide.ToString().ToLowerInvariant());
         yield return new(group, "sentence_transformers", recipe.IsSentenceTransformer);
         yield return new(group, "pooling", recipe.Pooling.ToString().ToLowerInvariant());
         yield return new(group, "normalize", recipe.Normalize);

@@ -3,6 +3,8 @@ namespace Qkv.App.Output;
 /// <summary>A file that is written as a whole or not at all: under a temporary name beside it, then renamed.</summary>
 internal static class OutputFile
 {
+    private static readonly StringComparison s_names = OperatingSystem.IsLinux() ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase;
+
     /// <summary>Refuses early, before any work, what could not be written.</summary>
     /// <param name="path">What --output said.</param>
     /// <param name="inputs">Files that are read, which the output must not replace.</param>
@@ -16,7 +18,7 @@ internal static class OutputFile
         if (!Directory.Exists(directory)) throw new UsageException($"--output '{path}': there is no directory '{directory}'; create it first.");
         if (full.StartsWith("/dev/", StringComparison.Ordinal) || full.StartsWith("/proc/", StringComparison.Ordinal))
             throw new UsageException($"--output '{path}' is a device; name a regular file.");
-        if (inputs.Any(input => input != null && Target(input) == full)) throw new UsageException($"--output '{path}' is the input, which would be lost; name another file.");
+        if (inputs.Any(input => input != null && string.Equals(WithoutLinks(input), WithoutLinks(path), s_names))) throw new UsageException($"--output '{path}' is the input, which would be lost; name another file.");
     }
 
     /// <summary>Has <paramref name="write"/> write a temporary file, and gives it its name when that went well.</summary>
@@ -26,7 +28,7 @@ internal static class OutputFile
         string target = Target(path);
         using var temporary = Unfinished.Beside(target);
         write(temporary.Name);
-        File.Move(temporary.Name, target, overwrite: true);
+        temporary.MoveTo(target);
     }
 
     /// <summary>As <see cref="Write"/>, through a stream.</summary>
@@ -35,6 +37,16 @@ internal static class OutputFile
         using var stream = new FileStream(temporary, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, bufferSize: 1 << 16);
         write(stream);
     });
+
+    /// <summary>The same name for a file whatever links lead to it.</summary>
+    private static string WithoutLinks(string path)
+    {
+        string full = Path.GetFullPath(path);
+        if (Path.GetDirectoryName(full) is not { } parent) return full;
+        string here = Path.Combine(WithoutLinks(parent), Path.GetFileName(full));
+        FileSystemInfo entry = Directory.Exists(here) ? new DirectoryInfo(here) : new FileInfo(here);
+        return entry.Exists && entry.ResolveLinkTarget(returnFinalTarget: true) is { } target ? WithoutLinks(target.FullName) : here;
+    }
 
     // A link stays one: what it points to is replaced.
     private static string Target(string path) =>

@@ -11,6 +11,8 @@ internal sealed class Unfinished : IDisposable
     // What ends the process, and with which code: 128 and the signal's number, as shells count.
     private static readonly Dictionary<PosixSignal, int> s_signals = new() { [PosixSignal.SIGHUP] = 129, [PosixSignal.SIGINT] = 130, [PosixSignal.SIGQUIT] = 131, [PosixSignal.SIGTERM] = 143 };
 
+    private static volatile bool s_isLeaving;
+
     private Unfinished(string path) => s_all[Name = path] = true;
 
     /// <summary>The temporary name.</summary>
@@ -25,15 +27,38 @@ internal sealed class Unfinished : IDisposable
     /// <summary>Makes Ctrl-C, a polite kill and a terminal that closes leave nothing behind.</summary>
     public static IDisposable RemoveWhenInterrupted() => new Registrations([.. s_signals.Keys.Select(signal => PosixSignalRegistration.Create(signal, Leave))]);
 
+    /// <summary>To be called where something went wrong: an error that only comes of files that are being taken away is not to be told.</summary>
+    public static void WaitIfInterrupted()
+    {
+        if (s_isLeaving) Thread.Sleep(Timeout.Infinite);
+    }
+
+    /// <summary>Gives what was written, a file or a directory, the name that it was written for.</summary>
+    public void MoveTo(string path)
+    {
+        if (Directory.Exists(Name)) Directory.Move(Name, path);
+        else File.Move(Name, path, overwrite: true);
+        s_all.TryRemove(Name, out _);
+    }
+
+    /// <summary>What cannot be removed stays: that must not hide why it was not finished.</summary>
     public void Dispose()
     {
-        Remove(Name);
-        s_all.TryRemove(Name, out _);
+        if (!s_all.TryRemove(Name, out _)) return;
+        try
+        {
+            Remove(Name);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // As said above.
+        }
     }
 
     private static void Leave(PosixSignalContext context)
     {
         context.Cancel = true;
+        s_isLeaving = true;
         foreach (string name in s_all.Keys) RemoveWhileWritten(name);
         Environment.Exit(s_signals[context.Signal]);
     }

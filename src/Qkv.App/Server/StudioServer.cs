@@ -1,4 +1,6 @@
 using System.Net;
+using System.Net.NetworkInformation;
+using System.Net.Sockets;
 using System.Threading.RateLimiting;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -6,6 +8,8 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Qkv.App.Output;
@@ -43,19 +47,19 @@ internal sealed class StudioServer : IAsyncDisposable
     private readonly TextEncoder _encoder;
     private readonly string _model;
     private readonly Action<string> _note;
+    private readonly MinDataRate _slowestReader;
     private readonly TraceMemory _memory = new();
     private readonly ConcurrencyLimiter _limiter = new(new ConcurrencyLimiterOptions { PermitLimit = Running, QueueLimit = Waiting, QueueProcessingOrder = QueueProcessingOrder.OldestFirst });
 
-    private StudioServer(TextEncoder encoder, string model, string[] urls, Action<string> note)
+    private StudioServer(TextEncoder encoder, string model, string[] urls, Action<string> note, MinDataRate slowestReader)
     {
-        (_encoder, _model, _note) = (encoder, model, note);
+        (_encoder, _model, _note, _slowestReader) = (encoder, model, note, slowestReader);
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore().UseUrls(urls).ConfigureKestrel(options =>
         {
             options.AddServerHeader = false;
             options.Limits.MaxRequestBodySize = MaxDrained;
             options.Limits.MaxConcurrentConnections = MaxConnections;
-            options.Limits.MinResponseDataRate = s_slowestReader;
         });
         builder.Services.AddRoutingCore();
         _application = builder.Build();
@@ -72,9 +76,10 @@ internal sealed class StudioServer : IAsyncDisposable
     /// <param name="model">Its name.</param>
     /// <param name="urls">Where to listen, checked.</param>
     /// <param name="note">Where a failure of the server itself is told.</param>
-    public static async Task<StudioServer> StartAsync(TextEncoder encoder, string model, string[] urls, Action<string> note)
+    /// <param name="slowestReader">How fast an answer must be taken on average; null for what every usual line can do.</param>
+    public static async Task<StudioServer> StartAsync(TextEncoder encoder, string model, string[] urls, Action<string> note, MinDataRate? slowestReader = null)
     {
-        var server = new StudioServer(encoder, model, urls, note);
+        var server = new StudioServer(encoder, model, urls, note, slowestReader ?? s_slowestReader);
         try
         {
             await server._application.StartAsync();
@@ -83,7 +88,7 @@ internal sealed class StudioServer : IAsyncDisposable
         catch (Exception e)
         {
             await server.DisposeAsync();
-            throw e is IOException or System.Net.Sockets.SocketException ? new IOException($"Cannot listen at {string.Join(", ", urls)}: {e.GetBaseException().Message}; give another address with --urls.", e) : e;
+            throw e is IOException or SocketException ? new IOException($"Cannot listen at {string.Join(", ", urls)}: {e.GetBaseException().Message}; give another address with --urls.", e) : e;
         }
     }
 
@@ -91,8 +96,10 @@ internal sealed class StudioServer : IAsyncDisposable
     /// <exception cref="UsageException">One is no address.</exception>
     public static string[] CheckUrls(string urls)
     {
-        string[] parts = urls.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
-        foreach (string url in parts)
+        string[] parts = [.. urls.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(Check)];
+        return parts.Length > 0 ? parts : throw new UsageException("--urls must name an address, but is empty.");
+
+        static string Check(string url)
         {
             BindingAddress? address = null;
             try
@@ -105,13 +112,28 @@ internal sealed class StudioServer : IAsyncDisposable
             }
             if (address is null || address.Scheme != "http" || address.PathBase.Length > 0 || address.IsUnixPipe || address.IsNamedPipe || address.Port is < 0 or > IPEndPoint.MaxPort)
                 throw new UsageException($"--urls must name addresses such as {DefaultUrl}, but is '{url}'.");
-            // Under any other name the server would listen everywhere.
-            if (address.Host is not ("localhost" or "*" or "+") && !IPAddress.TryParse(address.Host, out _))
-                throw new UsageException($"--urls must name an IP address, localhost, or * for all addresses of this machine, but is '{url}'.");
+            string host = address.Host.ToLowerInvariant();
+            if (IPAddress.TryParse(host, out IPAddress? number)) host = number.AddressFamily == AddressFamily.InterNetworkV6 ? $"[{number}]" : $"{number}";
+            // Kestrel listens everywhere for a name that it does not know, and whoever misspells an address did not mean that.
+            else if (host is not ("localhost" or "*" or "+") && !IsThisMachine(host))
+                throw new UsageException($"--urls must name an IP address, localhost, a name of this machine, or * for all its addresses, but is '{url}'.");
+            // A free port can only be taken at one address, and localhost is two.
+            if (host == "localhost" && address.Port == 0) host = "127.0.0.1";
+            return $"http://{host}:{address.Port}";
         }
-        // A free port can only be taken at one address, and localhost is two.
-        parts = [.. parts.Select(url => BindingAddress.Parse(url) is { Host: "localhost", Port: 0 } ? "http://127.0.0.1:0" : url)];
-        return parts.Length > 0 ? parts : throw new UsageException("--urls must name an address, but is empty.");
+
+        static bool IsThisMachine(string name)
+        {
+            try
+            {
+                IPAddress[] own = [.. NetworkInterface.GetAllNetworkInterfaces().SelectMany(one => one.GetIPProperties().UnicastAddresses).Select(one => one.Address)];
+                return Dns.GetHostAddresses(name).Any(own.Contains);
+            }
+            catch (Exception e) when (e is SocketException or ArgumentException)
+            {
+                return false;
+            }
+        }
     }
 
     /// <summary>Waits until the server is stopped.</summary>
@@ -194,6 +216,7 @@ internal sealed class StudioServer : IAsyncDisposable
             context.Response.Headers.RetryAfter = "1";
             throw new RequestException(StatusCodes.Status429TooManyRequests, "overloaded", "The server is busy with other requests; try again in a second.");
         }
+        context.Features.GetRequiredFeature<IHttpMinResponseDataRateFeature>().MinDataRate = _slowestReader;
         await answer(request, context);
     });
 

@@ -20,10 +20,15 @@ internal sealed class TracedText : IDisposable
         TokenBatch batch = TracedToken.Batch(tokens);
         var changes = Intervention.Combine(encoder.Config, batch, interventions, cancellation);
         Trace = new AttentionTrace(encoder.Model, batch, changes: changes, memory: memory?.Take(), cancellation: cancellation);
-        string last = encoder.Config.Layers > 0 ? $"layers.{encoder.Config.Layers - 1}.output" : "embeddings";
-        if (Elementwise.AreFinite(Trace[last].ToFloats())) return;
-        Dispose();
-        throw new RequestException(StatusCodes.Status500InternalServerError, "internal", CommandLine.NotFinite);
+        try
+        {
+            encoder.CheckFinite(Trace.HiddenRows);
+        }
+        catch (InvalidDataException e)
+        {
+            Dispose();
+            throw new RequestException(StatusCodes.Status500InternalServerError, "internal", e.Message);
+        }
     }
 
     /// <summary>(L)</summary>

@@ -70,7 +70,7 @@ internal sealed class RunDirectory : IDisposable
     }
 
     /// <summary>Gives a new directory its name.</summary>
-    public void Appear() => Directory.Move(Working, Path);
+    public void Appear() => _new?.MoveTo(Path);
 
     public void Dispose() => _new?.Dispose();
 }

@@ -19,6 +19,9 @@ internal sealed record TrainingDefaults
     /// <summary>Steps between evaluations; null for one an epoch.</summary>
     public int? EvaluateEvery { get; init; }
 
+    /// <summary>The options that give it something to measure on.</summary>
+    public string Measured { get; init; } = "--valid";
+
     /// <summary>Whether a model that is there already learns a task: then some of it is dropped.</summary>
     public bool FineTunes { get; init; }
 
@@ -73,8 +76,8 @@ internal sealed class TrainingOptions(TrainingDefaults defaults)
     {
         (int? epochs, int? steps, double? minutes, int? patience) = (result.GetValue(_epochs), result.GetValue(_steps), result.GetValue(_minutes), result.GetValue(_patience));
         if ((epochs != null ? 1 : 0) + (steps != null ? 1 : 0) + (minutes != null ? 1 : 0) > 1) throw new UsageException("--epochs, --steps and --minutes each say how long the run lasts; give one.");
-        if (patience != null && !holdsOut && result.GetValue(Validation) == null) throw new UsageException("--patience waits for a better score, which needs --valid.");
-        if (result.GetValue(_evaluateEvery) != null && !holdsOut && result.GetValue(Validation) == null) throw new UsageException("--evaluate-every says when to measure, which needs --valid.");
+        if (patience != null && !holdsOut && result.GetValue(Validation) == null) throw new UsageException($"--patience waits for a better score, which needs {defaults.Measured}.");
+        if (result.GetValue(_evaluateEvery) != null && !holdsOut && result.GetValue(Validation) == null) throw new UsageException($"--evaluate-every says when to measure, which needs {defaults.Measured}.");
         bool unsaid = epochs == null && steps == null && minutes == null;
         return new TrainerOptions
         {

@@ -61,6 +61,7 @@ internal static unsafe class Elementwise
     }
 
     /// <summary>Whether x has neither an infinity nor NaN: their difference from themselves is NaN, and 0 of every other number.</summary>
+    // At the width that the runtime has, as widening, which comes before it where parameters are read: it is the same at every width.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool AreFinite(ReadOnlySpan<float> x)
     {

@@ -18,10 +18,10 @@ internal static class BadFile
     [DoesNotReturn]
     public static void Throw(string file, string tensor, string reason) => throw Because(file, tensor, reason);
 
-    /// <summary>What was to be JSON: the first sentence of the reader's reason, with the line as people count.</summary>
+    /// <summary>What was to be JSON: the reader's reason, with the line as people count.</summary>
     public static InvalidDataException NotJson(string file, string what, Exception cause)
     {
-        string reason = cause.Message.Split(" LineNumber:")[0].Split(". ")[0].TrimEnd('.');
+        string reason = cause.Message.Split(" LineNumber:")[0].TrimEnd('.');
         string place = cause is JsonException { LineNumber: { } line } ? $" (line {line + 1})" : "";
         return Because(file, $"{what}: {reason}{place}.", cause);
     }

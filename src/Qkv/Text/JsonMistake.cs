@@ -9,6 +9,6 @@ internal static class JsonMistake
     public static string Of(Exception mistake) =>
         mistake is JsonException { LineNumber: { } line, BytePositionInLine: { } position } ? $"{Reason(mistake)} (line {line + 1}, byte {position + 1})" : Reason(mistake);
 
-    /// <summary>The first sentence, without its full stop and the place, in which System.Text.Json counts lines from 0.</summary>
-    public static string Reason(Exception mistake) => mistake.Message.Split(" Path:")[0].Split(" LineNumber:")[0].Split(". ")[0].TrimEnd('.');
+    /// <summary>The reason without its full stop and the place, in which System.Text.Json counts lines from 0.</summary>
+    public static string Reason(Exception mistake) => mistake.Message.Split(" Path:")[0].Split(" LineNumber:")[0].TrimEnd('.');
 }

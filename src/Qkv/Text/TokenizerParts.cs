@@ -34,7 +34,7 @@ internal sealed record TokenizerParts
     public EncodeOptions StoredOptions { get; init; }
 }
 
-/// <summary>What <c>tokenizer_config.json</c> says of cutting and padding; null where it says nothing.</summary>
+/// <summary>What the files say of cutting and padding; null where they say nothing. What <c>tokenizer_config.json</c> leaves out counts as <c>tokenizer.json</c> has it.</summary>
 /// <param name="MaxLength"><c>model_max_length</c>, or null where it is larger than any sequence (transformers writes 1e30).</param>
 /// <param name="TruncationSide"><c>truncation_side</c></param>
 /// <param name="PadSide"><c>padding_side</c></param>

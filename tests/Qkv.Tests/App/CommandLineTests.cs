@@ -17,6 +17,8 @@ public class CommandLineTests
     [InlineData("--format must be terminal, json, svg, html or safetensors, but is 'gif'", new[] { "attend", "a", "--format", "gif" })]
     [InlineData("there is no command '[look]'", new[] { "[look]", "embed", "a" })]
     [InlineData("'--json=false': the option takes no value", new[] { "embed", "a", "--json=false" })]
+    [InlineData("'--json=false': the option takes no value", new[] { "attend", "a", "--json=false" })]
+    [InlineData("'-h:what': the option takes no value", new[] { "embed", "-h:what" })]
     [InlineData("there is no option '--Normalize'", new[] { "embed", "a", "--Normalize" })]
     [InlineData("there is no command 'train look'; see 'qkv train --help'", new[] { "train", "look" })]
     [InlineData("name a command: mlm, classify", new[] { "evaluate" })]
@@ -49,9 +51,16 @@ public class CommandLineTests
     {
         using var directory = new TemporaryDirectory();
         directory.Write("t.jsonl", "\"a\"");
-        string file = directory.File("t.jsonl"), link = directory.File("link.jsonl"), other = Path.Combine(directory.Path, ".", "t.jsonl");
-        File.CreateSymbolicLink(link, file);
-        foreach (string output in (string[])[file, link, other])
+        string file = directory.File("t.jsonl"), link = directory.File("link.jsonl"), directoryLink = directory.File("link");
+        List<string> outputs = [file, Path.Combine(directory.Path, ".", "t.jsonl")];
+        // On Windows links need a privilege.
+        if (!OperatingSystem.IsWindows())
+        {
+            File.CreateSymbolicLink(link, file);
+            Directory.CreateSymbolicLink(directoryLink, directory.Path);
+            outputs.AddRange([link, Path.Combine(directoryLink, "t.jsonl")]);
+        }
+        foreach (string output in outputs)
         {
             Command.Fails(2, "is the input, which would be lost", "embed", "--input", file, "--output", output);
             Command.Fails(2, "is the input, which would be lost", "train", "vocabulary", "--input", file, "--output", output);
@@ -76,7 +85,7 @@ public class CommandLineTests
 
     [Fact]
     public void Texts_may_look_like_options_behind_two_dashes_and_like_files_of_arguments_anywhere() =>
-        Assert.Equal(["--json", "@a"], Command.Succeeds("embed", "--dimensions", "1", "--", "--json", "@a").JsonLines.Select(row => row.GetProperty("text").GetString()));
+        Assert.Equal(["--json", "@a", "-a"], Command.Succeeds("embed", "--dimensions", "1", "--", "--json", "@a", "-a").JsonLines.Select(row => row.GetProperty("text").GetString()));
 
     [Fact]
     public void More_threads_than_the_machine_has_cost_nothing() =>

@@ -5,9 +5,12 @@ namespace Qkv.Tests.App;
 /// <summary>The command as a process of its own: from another directory, in the plainest locale.</summary>
 internal static class CommandProcess
 {
+    /// <summary>The runtime that this process runs in.</summary>
+    public static string Host => Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) == "dotnet" ? host : "dotnet";
+
     public static Process Start(string[] arguments)
     {
-        var start = new ProcessStartInfo(Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) == "dotnet" ? host : "dotnet")
+        var start = new ProcessStartInfo(Host)
         {
             WorkingDirectory = Path.GetTempPath(),
             RedirectStandardOutput = true,

@@ -146,9 +146,10 @@ public class EmbedTests
         }
         SafetensorsWriter.Write(copy.File("model.safetensors"), tensors);
         Command.Succeeds("embed", "吃", "--model", copy.Path);
-        foreach (string[] command in (string[][])[["embed", "鱼"], ["embed", "鱼", "--output", copy.File("x.npy")], ["attend", "鱼", "--json"]])
+        Command.Fails(1, "computes NaN or infinities for '鱼'", "embed", "吃", "鱼", "--model", copy.Path);
+        foreach (string[] command in (string[][])[["embed", "鱼", "--output", copy.File("x.npy")], ["attend", "鱼", "--json"], ["attend", "鱼"], ["attend", "鱼", "--output", copy.File("x.html")], ["fill-mask", "鱼[MASK]"]])
             Command.Fails(1, "computes NaN or infinities", [.. command, "--model", copy.Path]);
-        Assert.False(File.Exists(copy.File("x.npy")));
+        Assert.Empty(Directory.GetFiles(copy.Path, "x.*"));
     }
 
     [Fact]

@@ -47,7 +47,7 @@ public class ProcessTests
         Assert.SkipUnless(File.Exists("/dev/full"), "A device that is always full.");
         foreach ((string command, int code, string words) in ((string, int, string)[])[("embed a >/dev/full", 1, "Standard output cannot be written"), ("embed 2>/dev/full", 2, ""), ("embed a >/dev/null 2>/dev/full", 0, "")])
         {
-            using var shell = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"dotnet '{Path.Combine(AppContext.BaseDirectory, "Qkv.App.dll")}' {command}"]) { RedirectStandardError = true })!;
+            using var shell = Process.Start(new ProcessStartInfo("/bin/sh", ["-c", $"'{CommandProcess.Host}' '{Path.Combine(AppContext.BaseDirectory, "Qkv.App.dll")}' {command}"]) { RedirectStandardError = true })!;
             string error = shell.StandardError.ReadToEnd();
             shell.WaitForExit();
             Assert.Equal(code, shell.ExitCode);

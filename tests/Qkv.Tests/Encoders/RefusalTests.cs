@@ -33,6 +33,7 @@ public sealed class RefusalTests : IDisposable
         using var damaged = new RandomModel((name, number));
         foreach (Precision precision in Enum.GetValues<Precision>())
             Assert.Contains($"tensor '{name}' holds NaN or an infinity", Assert.Throws<InvalidDataException>(() => damaged.Load(2, precision)).Message);
+        // At full size it is a number like any other.
         using var large = new RandomModel((name, float.MaxValue));
         large.Load(2);
     }

@@ -25,4 +25,24 @@ public unsafe class ElementwiseTests
 
         public void Run<V>(int part, int worker) where V : struct, ISimd<V> => Elementwise.Max<V>(_a, _b, _y, count);
     }
+
+    [Fact]
+    public void A_number_that_is_none_is_found_wherever_it_is()
+    {
+        for (int length = 0; length <= 40; length++)
+        {
+            float[] x = [.. Enumerable.Range(0, length).Select(i => i % 3 == 0 ? float.MaxValue : -float.MaxValue / 40 * i)];
+            Assert.True(Elementwise.AreFinite(x));
+            for (int i = 0; i < length; i++)
+            {
+                float number = x[i];
+                foreach (float none in (float[])[float.NaN, float.PositiveInfinity, float.NegativeInfinity])
+                {
+                    x[i] = none;
+                    Assert.False(Elementwise.AreFinite(x));
+                }
+                x[i] = number;
+            }
+        }
+    }
 }
