@@ -216,7 +216,7 @@ internal sealed class StudioServer : IAsyncDisposable
             context.Response.Headers.RetryAfter = "1";
             throw new RequestException(StatusCodes.Status429TooManyRequests, "overloaded", "The server is busy with other requests; try again in a second.");
         }
-        context.Features.GetRequiredFeature<IHttpMinResponseDataRateFeature>().MinDataRate = _slowestReader;
+        if (context.Features.Get<IHttpMinResponseDataRateFeature>() is { } feature) feature.MinDataRate = _slowestReader;
         await answer(request, context);
     });
 

@@ -24,10 +24,11 @@ internal sealed class TracedText : IDisposable
         {
             encoder.CheckFinite(Trace.HiddenRows);
         }
-        catch (InvalidDataException e)
+        catch (InvalidDataException)
         {
             Dispose();
-            throw new RequestException(StatusCodes.Status500InternalServerError, "internal", e.Message);
+            // Where the model lies is nobody's business.
+            throw new RequestException(StatusCodes.Status500InternalServerError, "internal", "The model computes NaN or infinities for this text; the embedding of one of its tokens is damaged or too large.");
         }
     }
 
