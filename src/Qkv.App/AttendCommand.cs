@@ -75,7 +75,7 @@ internal static class AttendCommand
             return 0;
         }
 
-        encoder.CheckFinite(trace.HiddenRows);
+        encoder.CheckFinite(trace.HiddenRows, trace.IdsOf(0));
         LayerAttention[] layers = [.. chosen.Select(layer => new LayerAttention(trace, layer))];
         string[] labels = TokenLabels.Of(encoding, encoder.Tokenizer.Vocabulary, encoder.Tokenizer.UnknownId, request.Text, request.Pair);
         switch (request.Format)

@@ -89,16 +89,18 @@ internal static class CommandLine
             if (!known || name == first) root.Add(create(common));
         root.Directives.Clear();
         // "/?" is a text.
-        foreach (HelpOption help in root.Options.OfType<HelpOption>()) help.Aliases.Where(alias => alias[0] == '/').ToList().ForEach(alias => help.Aliases.Remove(alias));
+        ICollection<string> help = root.Options.OfType<HelpOption>().Single().Aliases;
+        foreach (string alias in (string[])["/?", "/h"]) help.Remove(alias);
         return root;
     }
 
     /// <summary>The command and those that it is in.</summary>
-    private static string Name(ParseResult result)
+    private static string Name(ParseResult result) => string.Join(' ', Commands(result).Reverse().Skip(1).Select(command => command.Name).Prepend("qkv"));
+
+    /// <summary>From the innermost command to the root.</summary>
+    private static IEnumerable<Command> Commands(ParseResult result)
     {
-        string name = "";
-        for (SymbolResult? at = result.CommandResult; at is CommandResult { Command: not RootCommand } command; at = at.Parent) name = $" {command.Command.Name}{name}";
-        return $"qkv{name}";
+        for (SymbolResult? at = result.CommandResult; at is CommandResult command; at = at.Parent) yield return command.Command;
     }
 
     private static string Explain(ParseResult result)
@@ -106,7 +108,7 @@ internal static class CommandLine
         Command command = result.CommandResult.Command;
         string problem = command.Subcommands.Count > 0
             ? result.UnmatchedTokens.Count > 0
-                ? $"there is no command '{string.Join(' ', Name(result).Split(' ').Skip(1).Append(result.UnmatchedTokens[0]))}'"
+                ? $"there is no command '{$"{Name(result)} {result.UnmatchedTokens[0]}"["qkv ".Length..]}'"
                 : $"name a command: {string.Join(", ", command.Subcommands.Select(one => one.Name))}"
             : result.Errors[0].Message.TrimEnd('.');
         return $"{problem}; see '{Name(result)} --help'.";
@@ -115,9 +117,7 @@ internal static class CommandLine
     /// <summary>A switch is given or not: what stands behind it would be read as a text.</summary>
     private static string? SwitchWithValue(ParseResult result, IReadOnlyList<string> arguments)
     {
-        var switches = new List<string>();
-        for (SymbolResult? at = result.CommandResult; at is CommandResult command; at = at.Parent)
-            switches.AddRange(command.Command.Options.Where(option => option.Arity.MaximumNumberOfValues == 0).SelectMany(option => option.Aliases.Append(option.Name)));
+        string[] switches = [.. Commands(result).SelectMany(command => command.Options).Where(option => option.Arity.MaximumNumberOfValues == 0).SelectMany(option => option.Aliases.Append(option.Name))];
         return arguments.TakeWhile(argument => argument != "--").FirstOrDefault(argument => argument.IndexOfAny(['=', ':']) is > 0 and var end && switches.Contains(argument[..end]));
     }
 

@@ -29,11 +29,9 @@ public sealed partial class TextEncoder
         Linear head = _model.Heads.Span ?? throw NoHead("answer questions", "BertForQuestionAnswering");
         int room = MaxTokens - Tokenizer.Encode(question, "").Length;
         if (room < 1) throw new ArgumentException($"The question alone fills the {MaxTokens} tokens that this model reads; shorten it.", nameof(question));
-        Encoding first = Tokenizer.Encode(question, context, new EncodeOptions
+        Encoding first = Tokenizer.Encode(question, context, Tokenizer.Cut(MaxTokens) with
         {
-            MaxLength = MaxTokens,
             Truncation = TruncationStrategy.OnlySecond,
-            TruncationSide = Tokenizer.TruncationSide,
             Stride = Math.Min(WindowStride, room / 2),
             WholeText = true,
         });
@@ -43,7 +41,7 @@ public sealed partial class TextEncoder
             var batch = new TokenBatch();
             batch.Add(window.Ids.AsSpan(), window.TypeIds.AsSpan());
             float[] logits = TaskHeads.Apply(head, HiddenStates(batch));
-            CheckFinite(logits);
+            CheckFinite(logits, batch.Ids);
             Answer candidate = BestSpan(window, logits, context);
             if (candidate.Score > best.Score || best.Text == null) best = candidate;
         }

@@ -29,7 +29,7 @@ public sealed partial class TextEncoder
             ActivationFunctions.Apply(Activation.Sigmoid, scores, scores);
         else if (Config.ProblemType != "regression")
             Softmax.Forward(scores, scores.Length, scores);
-        CheckFinite(scores);
+        CheckFinite(scores, batch.Ids);
         return [.. scores.Select((score, i) => new LabelScore(LabelOf(i), score)).OrderByDescending(label => label.Score)];
     }
 

@@ -75,7 +75,7 @@ public sealed unsafe partial class TextEncoder
         if (!string.IsNullOrEmpty(prompt)) text = prompt + text;
         ArrayBufferWriter<int> ids = t_ids ??= new ArrayBufferWriter<int>(512);
         ids.ResetWrittenCount();
-        Appended appended = Tokenizer.Append(text, ids, new EncodeOptions { MaxLength = MaxTokens, TruncationSide = Tokenizer.TruncationSide });
+        Appended appended = Tokenizer.Append(text, ids, Tokenizer.Cut(MaxTokens));
         batch.Add(ids.WrittenSpan);
         return appended.Truncated;
     }
@@ -100,16 +100,7 @@ public sealed unsafe partial class TextEncoder
             _model.Encoder.Forward(batch, ref receiver);
         }
         for (int sequence = 0; sequence < batch.Sequences; sequence++)
-            if (!Elementwise.AreFinite(vectors.Slice(sequence * Dimensions, size))) throw NotFinite(batch.Ids.Slice(batch.Starts[sequence], batch.Length(sequence)));
-    }
-
-    // Of an index with such a vector nothing could be found any more.
-    private InvalidDataException NotFinite(ReadOnlySpan<int> ids)
-    {
-        const int most = 40;
-        string text = _tokenizer?.Decode(ids) ?? string.Join(' ', ids.ToArray());
-        return new InvalidDataException(
-            $"{Directory}: the model computes NaN or infinities for '{(text.Length > most ? text[..most] + "…" : text)}'; the embedding of one of its tokens is damaged or too large.");
+            CheckFinite(vectors.Slice(sequence * Dimensions, size), batch.Ids.Slice(batch.Starts[sequence], batch.Length(sequence)));
     }
 
     /// <summary>The vectors (B, C) of a traced batch, as the directory says that they are made.</summary>

@@ -29,7 +29,7 @@ public sealed partial class TextEncoder
         float[] scores = TaskHeads.Apply(heads.Classifier, HiddenStates(batch)); // (L, labels)
         int labels = heads.Classifier.Outputs;
         Softmax.Forward(scores, labels, scores);
-        CheckFinite(scores);
+        CheckFinite(scores, batch.Ids);
 
         var pieces = new List<(string Tag, float Score, TextRange Range)>();
         for (int token = 0; token < encoding.Length; token++)

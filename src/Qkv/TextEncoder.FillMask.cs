@@ -37,7 +37,7 @@ public sealed partial class TextEncoder
         for (int i = 0; i < masked.Length; i++) hidden.AsSpan(masked[i] * Dimensions, Dimensions).CopyTo(rows.AsSpan(i * Dimensions));
         float[] scores = head.Apply(rows, _model.Encoder.Threads);
         Softmax.Forward(scores, Config.VocabularySize, scores);
-        CheckFinite(scores);
+        CheckFinite(scores, batch.Ids);
         return [.. masked.Select((_, i) => Best(scores.AsSpan(i * Config.VocabularySize, Config.VocabularySize), top))];
     }
 
@@ -46,7 +46,7 @@ public sealed partial class TextEncoder
     {
         float[] scores = _model.Heads.MaskedLanguage!.Apply(trace.HiddenRows.Slice(token * Dimensions, Dimensions), _model.Encoder.Threads);
         Softmax.Forward(scores, Config.VocabularySize, scores);
-        CheckFinite(scores);
+        CheckFinite(scores, trace.IdsOf(0));
         return Best(scores, top);
     }
 

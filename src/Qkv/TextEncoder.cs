@@ -110,7 +110,7 @@ public sealed unsafe partial class TextEncoder
     /// <summary>A text as tokens, cut to <see cref="MaxTokens"/>; what was cut is in <see cref="Encoding.Overflowing"/>.</summary>
     public Encoding Encode(string text, string? pair = null, bool addSpecialTokens = true)
     {
-        Encoding encoding = Tokenizer.Encode(text, pair, new EncodeOptions { AddSpecialTokens = addSpecialTokens, MaxLength = MaxTokens, TruncationSide = Tokenizer.TruncationSide, WholeText = false });
+        Encoding encoding = Tokenizer.Encode(text, pair, Tokenizer.Cut(MaxTokens) with { AddSpecialTokens = addSpecialTokens });
         return encoding.Length > 0 ? encoding : throw new ArgumentException("The text has no tokens; give it at least one visible character.", nameof(text));
     }
 
@@ -123,16 +123,19 @@ public sealed unsafe partial class TextEncoder
             var receiver = new HiddenStateReceiver(destination, Dimensions, batch.Starts[0]);
             _model.Encoder.Forward(batch, ref receiver);
         }
-        CheckFinite(hidden);
+        CheckFinite(hidden, batch.Ids);
         return hidden;
     }
 
     /// <summary>Refuses results that are no numbers: nothing could be made of them, and nobody would see why.</summary>
-    /// <exception cref="InvalidDataException">There is NaN or an infinity among them.</exception>
-    internal void CheckFinite(ReadOnlySpan<float> results)
+    /// <param name="results">Numbers that the model computed.</param>
+    /// <param name="ids">The text that it computed them for.</param>
+    /// <exception cref="InvalidDataException">There is NaN or an infinity among them; names the text.</exception>
+    internal void CheckFinite(ReadOnlySpan<float> results, ReadOnlySpan<int> ids)
     {
-        if (!Elementwise.AreFinite(results))
-            throw new InvalidDataException($"{Directory}: the model computes NaN or infinities for this text; the embedding of one of its tokens, or a task head, is damaged or too large.");
+        if (Elementwise.AreFinite(results)) return;
+        string text = BadFile.Quote(_tokenizer?.Decode(ids) ?? string.Join(' ', ids.ToArray()));
+        throw new InvalidDataException($"{Directory}: the model computes NaN or infinities for {text}; the embedding of one of its tokens, or a task head, is damaged or too large.");
     }
 
     private struct HiddenStateReceiver(float* output, int features, int origin) : IReceiver

@@ -92,6 +92,7 @@ internal static class Facts
             yield return new(group, "lowercase", tokenizer.Normalizer.Lowercase);
             yield return new(group, "strip_accents", tokenizer.Normalizer.StripsAccents);
             yield return new(group, "special_tokens", tokenizer.SpecialTokens.ToArray());
+            yield return new(group, "truncation_side", tokenizer.TruncationSide.ToString().ToLowerInvariant());
         }
         else
         {
@@ -99,7 +100,6 @@ internal static class Facts
         }
         EmbeddingRecipe recipe = encoder.Recipe;
         yield return new(group, "max_length", encoder.MaxTokens);
-        if (Tokenizer.Exists(encoder.Directory)) yield return new(group, "truncation_side", encoder.Tokenizer.TruncationSide.ToString().ToLowerInvariant());
         yield return new(group, "sentence_transformers", recipe.IsSentenceTransformer);
         yield return new(group, "pooling", recipe.Pooling.ToString().ToLowerInvariant());
         yield return new(group, "normalize", recipe.Normalize);

@@ -18,7 +18,7 @@ internal static class OutputFile
         if (!Directory.Exists(directory)) throw new UsageException($"--output '{path}': there is no directory '{directory}'; create it first.");
         if (full.StartsWith("/dev/", StringComparison.Ordinal) || full.StartsWith("/proc/", StringComparison.Ordinal))
             throw new UsageException($"--output '{path}' is a device; name a regular file.");
-        if (inputs.Any(input => input != null && string.Equals(WithoutLinks(input), WithoutLinks(path), s_names))) throw new UsageException($"--output '{path}' is the input, which would be lost; name another file.");
+        if (inputs.Any(input => input != null && string.Equals(Target(input), full, s_names))) throw new UsageException($"--output '{path}' is the input, which would be lost; name another file.");
     }
 
     /// <summary>Has <paramref name="write"/> write a temporary file, and gives it its name when that went well.</summary>
@@ -38,17 +38,13 @@ internal static class OutputFile
         write(stream);
     });
 
-    /// <summary>The same name for a file whatever links lead to it.</summary>
-    private static string WithoutLinks(string path)
+    /// <summary>The file itself, whatever links lead to it: a link stays one, and what it points to is replaced.</summary>
+    private static string Target(string path)
     {
         string full = Path.GetFullPath(path);
         if (Path.GetDirectoryName(full) is not { } parent) return full;
-        string here = Path.Combine(WithoutLinks(parent), Path.GetFileName(full));
+        string here = Path.Combine(Target(parent), Path.GetFileName(full));
         FileSystemInfo entry = Directory.Exists(here) ? new DirectoryInfo(here) : new FileInfo(here);
-        return entry.Exists && entry.ResolveLinkTarget(returnFinalTarget: true) is { } target ? WithoutLinks(target.FullName) : here;
+        return entry.Exists && entry.ResolveLinkTarget(returnFinalTarget: true) is { } target ? Target(target.FullName) : here;
     }
-
-    // A link stays one: what it points to is replaced.
-    private static string Target(string path) =>
-        (File.Exists(path) ? File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName : null) ?? Path.GetFullPath(path);
 }

@@ -100,11 +100,11 @@ internal sealed record ExportRequest : TraceRequest
         base.Check();
         CheckItems("experiments", Experiments);
         foreach (ExperimentRequest experiment in Experiments) experiment.Check();
-        CheckText();
+        CheckView();
     }
 
     /// <summary>JSON may escape half of a surrogate pair, which is no text and could not be handed back.</summary>
-    private void CheckText()
+    private void CheckView()
     {
         if (View is not { } view) return;
         try

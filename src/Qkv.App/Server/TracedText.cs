@@ -20,16 +20,10 @@ internal sealed class TracedText : IDisposable
         TokenBatch batch = TracedToken.Batch(tokens);
         var changes = Intervention.Combine(encoder.Config, batch, interventions, cancellation);
         Trace = new AttentionTrace(encoder.Model, batch, changes: changes, memory: memory?.Take(), cancellation: cancellation);
-        try
-        {
-            encoder.CheckFinite(Trace.HiddenRows);
-        }
-        catch (InvalidDataException)
-        {
-            Dispose();
-            // Where the model lies is nobody's business.
-            throw new RequestException(StatusCodes.Status500InternalServerError, "internal", "The model computes NaN or infinities for this text; the embedding of one of its tokens is damaged or too large.");
-        }
+        if (Elementwise.AreFinite(Trace.HiddenRows)) return;
+        Dispose();
+        // Where the model lies is nobody's business.
+        throw new RequestException(StatusCodes.Status500InternalServerError, "internal", "The model computes NaN or infinities for this text; the embedding of one of its tokens is damaged or too large.");
     }
 
     /// <summary>(L)</summary>

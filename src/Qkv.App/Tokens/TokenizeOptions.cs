@@ -35,8 +35,8 @@ internal sealed class TokenizeOptions
             throw new UsageException("--truncation needs --max-length N, for this tokenizer does not say how many tokens its model takes.");
         if (!cuts && result.GetValue(_stride) > 0) throw new UsageException("--stride needs --max-length N or --truncation, for nothing is cut without them.");
         if (padding is null && result.GetValue(_multiple) > 0) throw new UsageException("--pad-to-multiple-of needs --padding longest or --padding max_length.");
-        int special = result.GetValue(_bare) ? 0 : tokenizer.Encode("", isPair ? "" : null).Ids.Length;
-        if (cuts && maxLength < special) throw new UsageException($"--max-length must leave room for the {special} special tokens, but is {maxLength}; or add --no-special-tokens.");
+        if (cuts && !result.GetValue(_bare) && tokenizer.Encode("", isPair ? "" : null).Ids.Length is var special && maxLength < special)
+            throw new UsageException($"--max-length must leave room for the {special} special tokens, but is {maxLength}; or add --no-special-tokens.");
         if (truncation == "only_second" && !isPair && !hasInput) throw new UsageException("--truncation only_second cuts the second text of a pair; add --pair TEXT.");
         return new EncodeOptions
         {

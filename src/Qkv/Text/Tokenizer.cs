@@ -42,6 +42,9 @@ public sealed class Tokenizer
     /// <summary>Where padding goes: <c>padding_side</c> of <c>tokenizer_config.json</c>, else what <c>tokenizer.json</c> has stored. The encoder itself takes no padding.</summary>
     public Side PadSide => _parts.Defaults.PadSide ?? Side.Right;
 
+    /// <summary>Cuts a text to so many tokens where the model's files say.</summary>
+    internal EncodeOptions Cut(int length) => new() { MaxLength = length, TruncationSide = TruncationSide };
+
     /// <summary>The switches of the normalizer.</summary>
     public NormalizerOptions Normalizer => _parts.Normalizer;
 

@@ -23,7 +23,7 @@ internal sealed record PairExample(int[] Anchor, int[] Positive, ulong AnchorTex
         int[] Ids(string text)
         {
             ids.ResetWrittenCount();
-            tokenizer.Append(prompt + text, ids, new EncodeOptions { MaxLength = length, TruncationSide = tokenizer.TruncationSide });
+            tokenizer.Append(prompt + text, ids, tokenizer.Cut(length));
             return ids.WrittenSpan.ToArray();
         }
         var examples = new List<PairExample>(pairs.Count);

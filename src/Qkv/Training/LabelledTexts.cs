@@ -11,7 +11,7 @@ internal static class LabelledTexts
     {
         var examples = new List<TextExample>(rows.Count);
         ArrayBufferWriter<int> ids = new(), typeIds = new();
-        var options = new EncodeOptions { MaxLength = length, TruncationSide = tokenizer.TruncationSide };
+        var options = tokenizer.Cut(length);
         foreach (LabelledRow row in rows)
         {
             float[] targets = labels.TargetsOf(path, row);

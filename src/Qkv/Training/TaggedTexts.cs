@@ -39,7 +39,7 @@ internal static class TaggedTexts
             if (tagged.FirstOrDefault(tag => !numbers.ContainsKey(tag)) is { } unknown) throw TextLines.Bad(path, row.Line, LabelSet.Unknown("tag", unknown, tags));
             // Which character a UTF-16 unit of the text belongs to.
             int[] owner = [.. characters.SelectMany((character, i) => Enumerable.Repeat(i, character.Length))];
-            Encoding encoding = tokenizer.Encode(string.Concat(characters), options: new EncodeOptions { MaxLength = length, TruncationSide = tokenizer.TruncationSide });
+            Encoding encoding = tokenizer.Encode(string.Concat(characters), options: tokenizer.Cut(length));
             int[] targets = [.. encoding.Offsets.Select((range, token) => encoding.SpecialTokensMask[token] != 0 ? -1 : numbers[tagged[owner[Math.Min(range.Start, owner.Length - 1)]]])];
             examples.Add(new TaggedExample([.. encoding.Ids], targets, [.. encoding.Offsets], Entities((characters, tagged))));
         }
