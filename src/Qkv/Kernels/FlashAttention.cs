@@ -226,7 +226,8 @@ public static unsafe partial class FlashAttention
         for (int row = 0; row < rows; row++)
         {
             float* p = s + row * ScoreStride;
-            l[row] += rounded == null ? Exp2Sum<V>(p, count, scale, shifts[row], p) : Exp2Sum(p, count, scale, shifts[row], rounded + row * WeightStride);
+            // Other widths need not even compile what rounds.
+            l[row] += typeof(V) == typeof(Simd512) && rounded != null ? Exp2Sum(p, count, scale, shifts[row], rounded + row * WeightStride) : Exp2Sum<V>(p, count, scale, shifts[row], p);
         }
     }
 
