@@ -26,7 +26,7 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
     /// <summary>a − b·factor in int32, which wraps, then to the nearest float32.</summary>
     static abstract TSelf Difference(int* a, int* b, int factor);
 
-    /// <summary>Stores integers from 0 to 255 as bytes.</summary>
+    /// <summary>Stores integers from 0 to 255 as bytes, or from -128 to 127 as such with a sign.</summary>
     void StoreBytes(byte* destination);
 
     /// <summary>Stores integers from 0 to 255 as int16.</summary>

@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.Arm;
 using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Kernels;
@@ -116,6 +117,11 @@ internal static unsafe class MatMulTile
             TileCall call = ends.Call(a, aStride * sizeof(float), b, bStride * B.Size, k, next);
             if (widens) MachineTiles.MultiplyWidening(ref call, rows);
             else MachineTiles.MultiplyFloat32(ref call, rows);
+            return;
+        }
+        if (typeof(V) == typeof(Simd128) && AdvSimd.Arm64.IsSupported && aStep == 1)
+        {
+            NeonTile.Multiply<NeonTile.Float32<B>>((byte*)a, aStride * sizeof(float), b, bStride * B.Size, ends, rows, k);
             return;
         }
         // Bytes of the next panel that each step of K fetches, so that it is complete after the last tile, and nothing beyond it is read.

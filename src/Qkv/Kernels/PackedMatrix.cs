@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 using Qkv.Kernels.MachineCode;
 
@@ -130,17 +131,34 @@ internal sealed unsafe class PackedMatrix
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Pack(float* rows, nint stride, int count, int inner, float* panel)
     {
-        int width = MatMulTile.PanelWidth;
+        // The side of the squares that vectors turn, if any; what is left beside them goes by ones.
+        int width = MatMulTile.PanelWidth, side = Avx.IsSupported ? 8 : AdvSimd.Arm64.IsSupported ? 4 : int.MaxValue, turned = count - count % side;
         if (count < width) new Span<float>(panel, inner * width).Clear();
         // Sixteen inputs at a time, a line of each row: rows may lie so that few of their lines fit into the first cache together.
         for (int start = 0; start < inner; start += 16)
         {
-            int end = Math.Min(start + 16, inner), whole = Avx.IsSupported ? end - (end - start) % 8 : start, eights = count & -8;
-            for (int row = 0; row < eights; row += 8)
-                for (int i = start; i < whole; i += 8) Transpose8(rows + row * stride + i, stride, panel + (nint)i * width + row);
+            int end = Math.Min(start + 16, inner), whole = end - (end - start) % side;
+            for (int row = 0; row < turned; row += side)
+                for (int i = start; i < whole; i += side)
+                    if (Avx.IsSupported) Transpose8(rows + row * stride + i, stride, panel + (nint)i * width + row);
+                    else Transpose4(rows + row * stride + i, stride, panel + (nint)i * width + row);
             for (int row = 0; row < count; row++)
-                for (int i = row < eights ? whole : start; i < end; i++) panel[(nint)i * width + row] = rows[row * stride + i];
+                for (int i = row < turned ? whole : start; i < end; i++) panel[(nint)i * width + row] = rows[row * stride + i];
         }
+    }
+
+    /// <summary>(4, 4) → (4, 4) across: every second row goes between the others, twice.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Transpose4(float* source, nint stride, float* panel)
+    {
+        Vector128<float> a = Vector128.Load(source), b = Vector128.Load(source + stride), c = Vector128.Load(source + 2 * stride), d = Vector128.Load(source + 3 * stride);
+        (a, c) = (AdvSimd.Arm64.ZipLow(a, c), AdvSimd.Arm64.ZipHigh(a, c));
+        (b, d) = (AdvSimd.Arm64.ZipLow(b, d), AdvSimd.Arm64.ZipHigh(b, d));
+        int width = MatMulTile.PanelWidth;
+        AdvSimd.Arm64.ZipLow(a, b).Store(panel);
+        AdvSimd.Arm64.ZipHigh(a, b).Store(panel + width);
+        AdvSimd.Arm64.ZipLow(c, d).Store(panel + 2 * width);
+        AdvSimd.Arm64.ZipHigh(c, d).Store(panel + 3 * width);
     }
 
     /// <summary>(8, 8) → (8, 8) across: pairs, then fours, then eights change places.</summary>

@@ -6,7 +6,8 @@ namespace Qkv.Kernels;
 /// Activations as numbers from 0 to 255, row by row (token by token):
 /// <code>q = round(x / scale) + zero,  scale = (max(x, 0) − min(x, 0)) / 255,  zero = round(−min(x, 0) / scale)</code>
 /// so that x ≈ scale·(q − zero) and 0 is exact; ties to even. A row that holds a NaN or an infinity has the scale NaN, so that nothing finite
-/// comes of it. Rows are filled up to whole groups with zeros, which meet zeros of W. They are bytes, or where <see cref="QuantizedTile"/> multiplies pairs int16.
+/// comes of it. Rows are filled up to whole groups with zeros, which meet zeros of W. They are bytes, or where <see cref="QuantizedTile"/> multiplies pairs int16; q and zero are
+/// both less by <see cref="QuantizedTile.Offset"/>, which their difference does not show.
 /// </summary>
 internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, int inner, byte* q, nint qStride, float* scales, int* zeros, int threads) : IKernel
 {
@@ -23,6 +24,7 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run<V>(int part, int worker) where V : struct, ISimd<V>
     {
+        int offset = QuantizedTile.Offset;
         int filled = QuantizedTile.InputBytes * QuantizedPanels.Steps(inner), first = part * _rowsPerPart, end = Math.Min(first + _rowsPerPart, rows), bytes = QuantizedTile.InputBytes / QuantizedTile.Group;
         for (int row = first; row < end; row++)
         {
@@ -30,7 +32,7 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
             byte* q = _q + row * qStride;
             (float most, float least, bool finite) = Range<V>(x, inner);
             float scale = finite ? MathF.Max(most / 255f - least / 255f, QuantizedPanels.SmallestScale) : float.NaN;
-            float inverse = 1f / scale, zero = MathF.Round(-least * inverse);
+            float inverse = 1f / scale, zero = MathF.Round(-least * inverse) - offset, highest = 255f - offset;
             _scales[row] = scale;
             _zeros[row] = finite ? (int)zero : 0;
             int whole = Simd.Whole<V>(inner);
@@ -40,14 +42,14 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
             }
             else if (bytes == 1)
             {
-                for (int i = 0; i < whole; i += V.Width) Quantize(V.Load(x + i), inverse, zero).StoreBytes(q + i);
-                for (int i = whole; i < inner; i++) Quantize(Scalar.Load(x + i), inverse, zero).StoreBytes(q + i);
+                for (int i = 0; i < whole; i += V.Width) Quantize(V.Load(x + i), inverse, zero, highest).StoreBytes(q + i);
+                for (int i = whole; i < inner; i++) Quantize(Scalar.Load(x + i), inverse, zero, highest).StoreBytes(q + i);
             }
             else
             {
                 short* halves = (short*)q;
-                for (int i = 0; i < whole; i += V.Width) Quantize(V.Load(x + i), inverse, zero).StoreShorts(halves + i);
-                for (int i = whole; i < inner; i++) Quantize(Scalar.Load(x + i), inverse, zero).StoreShorts(halves + i);
+                for (int i = 0; i < whole; i += V.Width) Quantize(V.Load(x + i), inverse, zero, highest).StoreShorts(halves + i);
+                for (int i = whole; i < inner; i++) Quantize(Scalar.Load(x + i), inverse, zero, highest).StoreShorts(halves + i);
             }
             for (int i = inner * bytes; i < filled; i++) q[i] = 0;
         }
@@ -73,8 +75,8 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
         return (range.Most, range.Least, !float.IsNaN(range.Poison));
     }
 
-    // No multiply-add, so that every SIMD level rounds alike. The least x gives 0; the largest may give 256, where both it and the zero point were rounded up.
+    // No multiply-add, so that every SIMD level rounds alike. The least x gives 0; the largest may give one more than the highest, where both it and the zero point were rounded up.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static V Quantize<V>(V x, float inverse, float zero) where V : struct, ISimd<V> =>
-        V.Min(V.Round(x * V.Create(inverse)) + V.Create(zero), V.Create(255f));
+    private static V Quantize<V>(V x, float inverse, float zero, float highest) where V : struct, ISimd<V> =>
+        V.Min(V.Round(x * V.Create(inverse)) + V.Create(zero), V.Create(highest));
 }

@@ -1,14 +1,16 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Kernels;
 
 /// <summary>
-/// The register tile of int8 products: C (rows, W) int32 = [C +] A (rows, G·steps) · B (G·steps, W) int8, where B is a panel of <see cref="QuantizedPanels"/> and A from 0 to 255.
-/// A step takes a group of G inputs, 32 bits of A: four bytes where the processor has an instruction for them (AVX-VNNI, AVX512-VNNI, AMX), else two int16.
+/// The register tile of int8 products: C (rows, W) int32 = [C +] A (rows, G·steps) · B (G·steps, W) int8, where B is a panel of <see cref="QuantizedPanels"/> and A from 0 to 255,
+/// or that less <see cref="Offset"/>. A step takes a group of G inputs, 32 bits of A: four bytes where the processor has an instruction for them (AVX-VNNI, AVX512-VNNI, AMX, NEON's dot
+/// product), else two int16.
 /// The sums are exact, so every tile, at every SIMD level and in any order, gives the same bits.
 /// </summary>
 internal static unsafe class QuantizedTile
@@ -17,7 +19,13 @@ internal static unsafe class QuantizedTile
     public const int InputBytes = 4;
 
     /// <summary>Whether groups are four bytes, and not two int16.</summary>
-    public static readonly bool InFours = MachineTiles.HasInt8 ? SimdSupport.Vectors == SimdLevel.Vector512 : SimdSupport.Level >= SimdLevel.Vector256 && AvxVnni.IsSupported;
+    public static readonly bool InFours =
+        MachineTiles.HasInt8 ? SimdSupport.Vectors == SimdLevel.Vector512 : SimdSupport.Level >= SimdLevel.Vector256 ? AvxVnni.IsSupported : HasNeon;
+
+    /// <summary>NEON multiplies bytes only where all of them have a sign or none has, so inputs from 0 to 255 are kept as -128 to 127 there, and their zeros are 128 less as well.</summary>
+    public static int Offset => HasNeon ? 128 : 0;
+
+    private static bool HasNeon => Dp.IsSupported && SimdSupport.Level == SimdLevel.Vector128;
 
     /// <summary>Inputs that one step takes.</summary>
     public static int Group => InFours ? 4 : 2;
@@ -38,6 +46,7 @@ internal static unsafe class QuantizedTile
             TileCall call = TileEnds.Of(c, cStride, add).Call(a, aStride, b, GroupBytes, steps, next);
             MachineTiles.MultiplyInt8(ref call, rows);
         }
+        else if (HasNeon) NeonTile.Multiply<NeonTile.Int8>(a, aStride, (byte*)b, GroupBytes, TileEnds.Of(c, cStride, add), rows, steps);
         else if (InFours) Multiply<Vector256<int>, Vector256<int>, Vnni256>(a, aStride, b, c, cStride, rows, steps, add, next);
         else if (SimdSupport.Level >= SimdLevel.Vector256 && Avx2.IsSupported) Multiply<Vector256<int>, Vector256<short>, Dot256>(a, aStride, b, c, cStride, rows, steps, add, next);
         else if (SimdSupport.Level < SimdLevel.Vector128) Multiply<int, (int, int), DotScalar>(a, aStride, b, c, cStride, rows, steps, add, next);
@@ -193,7 +202,7 @@ internal static unsafe class QuantizedTile
         public static void Store(int* c, Vector128<int> left, Vector128<int> right, bool add) => Store128(c, left, right, add);
     }
 
-    /// <summary>128 bits of any processor, for ARM: each half of a lane widened and multiplied, four sums an instruction as in float32.</summary>
+    /// <summary>128 bits of any processor, for ARM without dot products: each half of a lane widened and multiplied, four sums an instruction as in float32.</summary>
     internal readonly struct Portable128 : IDot<Vector128<int>, Vector128<short>>
     {
         public static int Group => 2;

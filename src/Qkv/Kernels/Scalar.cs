@@ -28,7 +28,7 @@ internal readonly unsafe struct Scalar(float value) : ISimd<Scalar>
     public static Scalar Difference(int* a, int* b, int factor) => new(*a - *b * factor);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void StoreBytes(byte* destination) => *destination = (byte)_value;
+    public void StoreBytes(byte* destination) => *destination = (byte)(int)_value;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void StoreShorts(short* destination) => *destination = (short)_value;

@@ -8,6 +8,8 @@ internal readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
 {
     private readonly Vector128<float> _value = value;
 
+    public Vector128<float> Vector => _value;
+
     public static int Width => 4;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -15,18 +15,23 @@ public unsafe class QuantizedMatMulTests
 {
     private delegate void Tile(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, sbyte* next);
 
-    private static readonly Dictionary<string, (bool Runs, int Group, Tile Tile)> s_tiles = new()
+    private static readonly Dictionary<string, (bool Runs, int Group, int Offset, Tile Tile)> s_tiles = new()
     {
-        ["chosen"] = (true, QuantizedTile.Group, QuantizedTile.Multiply),
-        ["vnni256"] = (AvxVnni.IsSupported, 4, QuantizedTile.Multiply<Vector256<int>, Vector256<int>, QuantizedTile.Vnni256>),
-        ["dot256"] = (Avx2.IsSupported, 2, QuantizedTile.Multiply<Vector256<int>, Vector256<short>, QuantizedTile.Dot256>),
-        ["dot128"] = (Sse41.IsSupported, 2, QuantizedTile.Multiply<Vector128<int>, Vector128<short>, QuantizedTile.Dot128>),
-        ["portable128"] = (true, 2, QuantizedTile.Multiply<Vector128<int>, Vector128<short>, QuantizedTile.Portable128>),
-        ["scalar"] = (true, 2, QuantizedTile.Multiply<int, (int, int), QuantizedTile.DotScalar>),
+        ["chosen"] = (true, QuantizedTile.Group, QuantizedTile.Offset, QuantizedTile.Multiply),
+        ["neon"] = (true, 4, 128, Neon),
+        ["vnni256"] = (AvxVnni.IsSupported, 4, 0, QuantizedTile.Multiply<Vector256<int>, Vector256<int>, QuantizedTile.Vnni256>),
+        ["dot256"] = (Avx2.IsSupported, 2, 0, QuantizedTile.Multiply<Vector256<int>, Vector256<short>, QuantizedTile.Dot256>),
+        ["dot128"] = (Sse41.IsSupported, 2, 0, QuantizedTile.Multiply<Vector128<int>, Vector128<short>, QuantizedTile.Dot128>),
+        ["portable128"] = (true, 2, 0, QuantizedTile.Multiply<Vector128<int>, Vector128<short>, QuantizedTile.Portable128>),
+        ["scalar"] = (true, 2, 0, QuantizedTile.Multiply<int, (int, int), QuantizedTile.DotScalar>),
     };
+
+    private static void Neon(byte* a, nint aStride, sbyte* b, int* c, nint cStride, int rows, int steps, bool add, sbyte* next) =>
+        NeonTile.Multiply<NeonTileTests.PlainInt8>(a, aStride, (byte*)b, 4 * MatMulTile.PanelWidth, TileEnds.Of(c, cStride, add), rows, steps);
 
     [Theory]
     [InlineData("chosen")]
+    [InlineData("neon")]
     [InlineData("vnni256")]
     [InlineData("dot256")]
     [InlineData("dot128")]
@@ -34,12 +39,12 @@ public unsafe class QuantizedMatMulTests
     [InlineData("scalar")]
     public void Every_tile_adds_exactly(string name)
     {
-        (bool runs, int group, Tile tile) = s_tiles[name];
+        (bool runs, int group, int offset, Tile tile) = s_tiles[name];
         Assert.SkipUnless(runs, "This processor has no such instruction.");
-        ThreadOfItsOwn.Run(() => AddsExactly(name, group, tile));
+        ThreadOfItsOwn.Run(() => AddsExactly(name, group, offset, tile));
     }
 
-    private static void AddsExactly(string name, int group, Tile tile) =>
+    private static void AddsExactly(string name, int group, int offset, Tile tile) =>
         Gen.Select(Gen.Int[1, 26], Gen.Int[0, 70], Gen.Bool, Gen.Bool, Gen.Int).Repeatable().Sample((rows, steps, extreme, add, seed) =>
         {
             const int gap = 5;
@@ -58,7 +63,7 @@ public unsafe class QuantizedMatMulTests
                 for (int column = 0; column < width; column++)
                 {
                     int sum = add ? c[row * cStride + column] : 0;
-                    for (int k = 0; k < group * steps; k++) sum += a[row * aStride + k * 4 / group] * b[k / group * group * width + group * column + k % group];
+                    for (int k = 0; k < group * steps; k++) sum += (offset == 0 ? a[row * aStride + k * 4 / group] : (sbyte)a[row * aStride + k * 4 / group]) * b[k / group * group * width + group * column + k % group];
                     expected[row * cStride + column] = sum;
                 }
             fixed (byte* first = a)
@@ -88,7 +93,8 @@ public unsafe class QuantizedMatMulTests
                 double error = Math.Abs((double)scale * (ours[i] - zero) - numbers[i]);
                 Assert.True(error <= scale * (0.5 + 512 * Rounding.Unit), $"{numbers[i]} became {ours[i]}: {error / scale} steps away.");
             }
-            Assert.All(ours[inner..].ToArray(), filled => Assert.Equal(0, filled));
+            // Zeros as they lie in memory.
+            Assert.All(ours[inner..].ToArray(), filled => Assert.Equal(QuantizedTile.Offset, filled));
         }
     }, iter: Effort.Iterations(400), threads: 1);
 
@@ -175,6 +181,7 @@ public unsafe class QuantizedMatMulTests
         fixed (float* source = x, scale = scales)
         fixed (int* zero = zeros)
         fixed (byte* destination = q) new QuantizedRows(source, inner, rows, inner, destination, rowBytes, scale, zero, threads: 2).Run();
-        return (scales, zeros, QuantizedTile.InFours ? [.. q] : [.. MemoryMarshal.Cast<byte, short>(q)]);
+        int offset = QuantizedTile.Offset;
+        return (scales, [.. zeros.Select(zero => zero + offset)], !QuantizedTile.InFours ? [.. MemoryMarshal.Cast<byte, short>(q)] : offset == 0 ? [.. q] : [.. q.Select(each => (sbyte)each + offset)]);
     }
 }
