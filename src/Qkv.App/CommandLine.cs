@@ -150,7 +150,7 @@ internal static class CommandLine
     /// <summary>The message on one line, without the parameter name that .NET appends, with a full stop.</summary>
     private static string Sentence(Exception e)
     {
-        string message = e is OutOfMemoryException ? "There is not enough memory for this input; make it shorter." : e.Message;
+        string message = e is OutOfMemoryException ? "There is not enough memory for this input; make it shorter." : Unfinished.ByFinalNames(e.Message);
         if (e is ArgumentException { ParamName: { Length: > 0 } parameter })
             message = message.Replace($" (Parameter '{parameter}')", "", StringComparison.Ordinal);
         message = string.Join(' ', message.Split(['\r', '\n', '\t'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));

@@ -1,10 +1,11 @@
 using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 
 namespace Qkv.App.Output;
 
 /// <summary>A file or directory under a temporary name, gone when it is disposed of, and when Ctrl-C or a polite kill ends the process.</summary>
-internal sealed class Unfinished : IDisposable
+internal sealed partial class Unfinished : IDisposable
 {
     private static readonly ConcurrentDictionary<string, bool> s_all = [];
 
@@ -32,6 +33,9 @@ internal sealed class Unfinished : IDisposable
     {
         if (s_isLeaving) Thread.Sleep(Timeout.Infinite);
     }
+
+    /// <summary>What went wrong with a temporary name went wrong with the one that it stands for.</summary>
+    public static string ByFinalNames(string message) => TemporaryEnd().Replace(message, "");
 
     /// <summary>Gives what was written, a file or a directory, the name that it was written for.</summary>
     public void MoveTo(string path)
@@ -86,6 +90,9 @@ internal sealed class Unfinished : IDisposable
         // A writer that is careful itself may have begun a temporary file of the temporary file.
         else foreach (string file in Directory.GetFiles(Path.GetDirectoryName(name)!, Path.GetFileName(name) + "*")) File.Delete(file);
     }
+
+    [GeneratedRegex(@"\.[0-9a-f]{32}\.tmp")]
+    private static partial Regex TemporaryEnd();
 
     private sealed record Registrations(PosixSignalRegistration[] All) : IDisposable
     {

@@ -33,4 +33,13 @@ public class OutputTests
         const string text = "a🍜\ud800b";
         Assert.Equal([0, 1, 2, 2, 3, 4], Enumerable.Range(0, 6).Select(position => CodePoints.Before(text, position)));
     }
+
+    [Fact]
+    public void What_fails_under_a_temporary_name_is_told_by_the_name_that_was_asked_for()
+    {
+        using var file = Unfinished.Beside("/results/vectors.npy");
+        using var within = Unfinished.Beside(file.Name + "/model.safetensors");
+        Assert.Equal("No space left on device : '/results/vectors.npy/model.safetensors'", Unfinished.ByFinalNames($"No space left on device : '{within.Name}'"));
+        Assert.Equal("'a.tmp' is not a model", Unfinished.ByFinalNames("'a.tmp' is not a model"));
+    }
 }
