@@ -20,7 +20,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
 
     private static int Width => MatMulTile.PanelWidth;
 
-    private readonly byte* _x; // (T, K) uint8 or int16
+    private readonly byte* _x; // (T, K) bytes or int16
     private readonly nint _xStride;
     private readonly int _steps; // K in whole groups
     private readonly float* _xScales; // (T)

@@ -12,7 +12,7 @@ namespace Qkv.Kernels;
 internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, int inner, byte* q, nint qStride, float* scales, int* zeros, int threads) : IKernel
 {
     private readonly float* _x = x; // (T, K)
-    private readonly byte* _q = q; // (T, K in whole groups) uint8 or int16, rows qStride bytes apart
+    private readonly byte* _q = q; // (T, K in whole groups) bytes or int16, rows qStride bytes apart
     private readonly float* _scales = scales; // (T)
     private readonly int* _zeros = zeros; // (T)
 
@@ -75,7 +75,7 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
         return (range.Most, range.Least, !float.IsNaN(range.Poison));
     }
 
-    // No multiply-add, so that every SIMD level rounds alike. The least x gives 0; the largest may give one more than the highest, where both it and the zero point were rounded up.
+    // No multiply-add, so that every SIMD level rounds alike. The least x gives the lowest number; the largest may give one more than the highest, where both it and the zero point were rounded up.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static V Quantize<V>(V x, float inverse, float zero, float highest) where V : struct, ISimd<V> =>
         V.Min(V.Round(x * V.Create(inverse)) + V.Create(zero), V.Create(highest));

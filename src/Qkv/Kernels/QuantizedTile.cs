@@ -22,7 +22,7 @@ internal static unsafe class QuantizedTile
     public static readonly bool InFours =
         MachineTiles.HasInt8 ? SimdSupport.Vectors == SimdLevel.Vector512 : SimdSupport.Level >= SimdLevel.Vector256 ? AvxVnni.IsSupported : HasNeon;
 
-    /// <summary>NEON multiplies bytes only where all of them have a sign or none has, so inputs from 0 to 255 are kept as -128 to 127 there, and their zeros are 128 less as well.</summary>
+    /// <summary>NEON's sdot takes bytes with signs, so there inputs from 0 to 255 are kept as -128 to 127, and their zeros are 128 less as well.</summary>
     public static int Offset => HasNeon ? 128 : 0;
 
     private static bool HasNeon => Dp.IsSupported && SimdSupport.Level == SimdLevel.Vector128;

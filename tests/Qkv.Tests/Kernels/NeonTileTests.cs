@@ -3,6 +3,7 @@ using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.Arm;
 using CsCheck;
 using Qkv.Kernels;
+using Qkv.Tests.Kernels.MachineCode;
 
 namespace Qkv.Tests.Kernels;
 
@@ -56,24 +57,33 @@ public unsafe class NeonTileTests
         Has_the_bits_of_the_other_tile<NeonTile.Float32<Float32Panel>>();
     }
 
-    private static void Has_the_bits_of_the_other_tile<L>() where L : struct, NeonTile.ILanes =>
-        Gen.Select(Gen.Int[1, 26], Gen.Int[0, 40], Gen.Int[0, 2], Gen.Bool, Gen.Int).Repeatable().Sample((rows, steps, ends, starts, seed) =>
+    private static void Has_the_bits_of_the_other_tile<L>() where L : struct, NeonTile.ILanes
+    {
+        const int mostRows = 26, mostSteps = 40, gap = 3;
+        int width = MatMulTile.PanelWidth;
+        // Both end where memory does: nothing beyond the last row and the last step may be read.
+        using GuardedMemory aMemory = new(mostRows * (mostSteps + gap) * sizeof(float)), bMemory = new(mostSteps * width * sizeof(float));
+        Gen.Select(Gen.Int[1, mostRows], Gen.Int[0, mostSteps], Gen.Int[0, 2], Gen.Bool, Gen.Int).Repeatable().Sample((rows, steps, ends, starts, seed) =>
         {
-            const int gap = 3;
-            int width = MatMulTile.PanelWidth, stride = width + gap;
+            int aStride = steps + gap, aLength = (rows - 1) * aStride + steps, cStride = width + gap, addedStride = ends == 2 ? width + 1 : cStride, across = rows + 1;
             var random = new Random(seed);
-            float[] a = RandomNumbers.Normal(random, rows * (steps + gap)), b = RandomNumbers.Normal(random, steps * width + 1), start = RandomNumbers.Normal(random, width), added = RandomNumbers.Normal(random, rows * stride);
-            // The other tile is made to read A column by column, as there is no NEON for that.
-            float[] across = new float[a.Length + 1], expected = [.. added], ours = [.. added];
+            float[] a = RandomNumbers.Normal(random, aLength), b = RandomNumbers.Normal(random, steps * width), start = RandomNumbers.Normal(random, width);
+            float[] expected = RandomNumbers.Normal(random, rows * cStride), ours = [.. expected], added = RandomNumbers.Normal(random, rows * addedStride);
+            float* guardedA = (float*)aMemory.End - a.Length, guardedB = (float*)bMemory.End - b.Length;
+            a.CopyTo(new Span<float>(guardedA, a.Length));
+            b.CopyTo(new Span<float>(guardedB, b.Length));
+            // The other tile is made to read A column by column, which is not NEON's.
+            float[] columns = new float[steps * across + 1];
             for (int row = 0; row < rows; row++)
-                for (int k = 0; k < steps; k++) across[k * rows + row] = a[row * (steps + gap) + k];
-            fixed (float* pa = a, pacross = across, pb = b, pstart = start, padded = added, pexpected = expected, pours = ours)
+                for (int k = 0; k < steps; k++) columns[k * across + row] = a[row * aStride + k];
+            fixed (float* pcolumns = columns, pstart = start, padded = added, pexpected = expected, pours = ours)
             {
                 // C from nothing, onto itself, or onto another; from zero or from a start.
-                var call = new TileEnds { CStride = stride, Start = starts ? pstart : null, AddedStride = stride };
-                MatMulTile.Multiply<Simd128, Float32Panel>(pacross, 1, rows, (byte*)pb, width, call with { C = pexpected, Added = ends == 0 ? null : ends == 1 ? pexpected : padded }, rows, steps);
-                NeonTile.Multiply<L>((byte*)pa, (steps + gap) * sizeof(float), (byte*)pb, width * sizeof(float), call with { C = pours, Added = ends == 0 ? null : ends == 1 ? pours : padded }, rows, steps);
+                var call = new TileEnds { CStride = cStride, Start = starts ? pstart : null, AddedStride = addedStride };
+                MatMulTile.Multiply<Simd128, Float32Panel>(pcolumns, 1, across, (byte*)guardedB, width, call with { C = pexpected, Added = ends == 0 ? null : ends == 1 ? pexpected : padded }, rows, steps);
+                NeonTile.Multiply<L>((byte*)guardedA, aStride * sizeof(float), (byte*)guardedB, width * sizeof(float), call with { C = pours, Added = ends == 0 ? null : ends == 1 ? pours : padded }, rows, steps);
             }
             Bits.Equal(expected, ours);
         }, iter: Effort.Iterations(300), threads: 1);
+    }
 }
