@@ -32,6 +32,23 @@ internal static unsafe class BFloat16
         return Vector512.ShiftRightLogical(bits + Vector512.Create(0x7fffu) + (Vector512.ShiftRightLogical(bits, 16) & Vector512.Create(1u)), 16);
     }
 
+    /// <summary>Numbers two by two in 32 bits, those of <paramref name="lower"/> in the lower halves.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void RoundPairs(float* lower, float* upper, uint* pairs, int count)
+    {
+        int i = 0;
+        for (; i + 4 <= count; i += 4) (Round(Vector128.Load(lower + i)) | Vector128.ShiftLeft(Round(Vector128.Load(upper + i)), 16)).Store(pairs + i);
+        for (; i < count; i++) pairs[i] = Round(lower[i]) | (uint)Round(upper[i]) << 16;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> Round(Vector128<float> value)
+    {
+        Vector128<uint> bits = value.AsUInt32(), upper = Vector128.ShiftRightLogical(bits, 16);
+        Vector128<uint> finite = Vector128.ShiftRightLogical(bits + Vector128.Create(0x7fffu) + (upper & Vector128.Create(1u)), 16);
+        return Vector128.ConditionalSelect(Vector128.Equals(value, value).AsUInt32(), finite, upper | Vector128.Create(0x40u));
+    }
+
     /// <summary>Sixteen and sixteen numbers, one after the other.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(Vector512<float> lower, Vector512<float> upper, ushort* destination) => Vector512.Narrow(Round(lower), Round(upper)).Store(destination);

@@ -190,16 +190,20 @@ internal sealed unsafe class PackedMatrix
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackBFloat16(float* rows, int count, int inner, ushort* panel)
     {
-        int width = MatMulTile.PanelWidth;
-        if (count < width || Padded(inner, Precision.BFloat16) > inner) new Span<ushort>(panel, Padded(inner, Precision.BFloat16) * width).Clear();
-        for (int start = 0; start < inner; start += 16)
+        const int together = 16;
+        int width = MatMulTile.PanelWidth, vector = BFloat16Panel.Vector;
+        float* across = stackalloc float[together * width]; // (16, W): sixteen inputs of every row
+        if (Padded(inner, Precision.BFloat16) > inner) new Span<ushort>(panel, Padded(inner, Precision.BFloat16) * width).Clear();
+        for (int start = 0; start < inner; start += together)
         {
-            int end = Math.Min(start + 16, inner);
-            for (int row = 0; row < count; row++)
-            {
-                float* source = rows + (nint)row * inner;
-                for (int i = start; i < end; i++) panel[BFloat16Place(i, row)] = BFloat16.Round(source[i]);
-            }
+            int depth = Math.Min(together, inner - start);
+            Pack(rows + start, inner, count, depth, across);
+            if (depth < together) new Span<float>(across + depth * width, width).Clear(); // what an odd last input is paired with
+            uint* pairs = (uint*)(panel + (nint)start * width);
+            if (MachineTiles.HasBFloat16)
+                for (int i = 0; i < depth; i += 2) BFloat16.RoundPairs(across + i * width, across + (i + 1) * width, pairs + i / 2 * width, width);
+            else
+                for (int at = 0; at < depth * width; at += 2 * vector) BFloat16.RoundPairs(across + at, across + at + vector, pairs + at / 2, vector);
         }
     }
 

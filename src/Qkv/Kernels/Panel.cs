@@ -37,7 +37,8 @@ internal readonly unsafe struct Float32Panel : IPanel
 internal readonly unsafe struct BFloat16Panel : IPanel
 {
     // The vectors of this process: the order depends on it, and a packed matrix never leaves the process.
-    private static readonly int s_width = Math.Max(1, (int)SimdSupport.Vectors / 32);
+    /// <summary>Numbers of a vector.</summary>
+    public static readonly int Vector = Math.Max(1, (int)SimdSupport.Vectors / 32);
 
     public static int Size => sizeof(ushort);
 
@@ -50,7 +51,7 @@ internal readonly unsafe struct BFloat16Panel : IPanel
     /// <summary>Where number <paramref name="column"/> of a row stands.</summary>
     public static int Place(int column)
     {
-        int pair = column / (2 * s_width) * 2 * s_width, rest = column - pair;
-        return pair + rest % s_width * 2 + rest / s_width;
+        int pair = column / (2 * Vector) * 2 * Vector, rest = column - pair;
+        return pair + rest % Vector * 2 + rest / Vector;
     }
 }

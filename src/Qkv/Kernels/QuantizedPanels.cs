@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Qkv.Kernels.MachineCode;
 
 namespace Qkv.Kernels;
@@ -57,21 +58,60 @@ internal sealed unsafe class QuantizedPanels
         new Span<sbyte>(destination, Padded(_inner) * Width).Clear();
         for (int column = 0; column < rows.Length / _inner; column++)
         {
-            ReadOnlySpan<float> w = rows.Slice(column * _inner, _inner);
-            float largest = 0f;
-            foreach (float number in w) largest = MathF.Max(largest, MathF.Abs(number));
-            bool finite = float.IsFinite(largest);
-            float scale = finite ? MathF.Max(largest / sbyte.MaxValue, SmallestScale) : float.NaN;
-            int sum = 0;
-            for (int i = 0; finite && i < _inner; i++)
+            fixed (float* w = rows.Slice(column * _inner, _inner))
             {
-                sbyte q = (sbyte)Math.Clamp(MathF.Round(w[i] / scale), -sbyte.MaxValue, sbyte.MaxValue);
-                destination[Place(i, column, group, groupBytes)] = q;
-                sum += q;
+                float largest = Largest(w, _inner);
+                bool finite = float.IsFinite(largest);
+                float scale = finite ? MathF.Max(largest / sbyte.MaxValue, SmallestScale) : float.NaN;
+                _scales.Pointer[panel * Width + column] = scale;
+                ((int*)_sums.Pointer)[panel * Width + column] = finite ? Round(w, _inner, scale, destination + column * group, group, groupBytes) : 0;
             }
-            _scales.Pointer[panel * Width + column] = scale;
-            ((int*)_sums.Pointer)[panel * Width + column] = sum;
         }
+    }
+
+    /// <summary>The largest |w|; NaN where there is one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static float Largest(float* w, int count)
+    {
+        Vector128<float> most = default;
+        int i = 0;
+        for (; i + 4 <= count; i += 4) most = Vector128.Max(most, Vector128.Abs(Vector128.Load(w + i)));
+        float largest = MathF.Max(MathF.Max(most[0], most[1]), MathF.Max(most[2], most[3]));
+        for (; i < count; i++) largest = MathF.Max(largest, MathF.Abs(w[i]));
+        return largest;
+    }
+
+    /// <summary>q = w / scale, group by group; returns their sum.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int Round(float* w, int count, float scale, sbyte* groups, int group, int groupBytes)
+    {
+        Vector128<float> divisor = Vector128.Create(scale), most = Vector128.Create((float)sbyte.MaxValue);
+        Vector128<int> sums = default;
+        int i = 0;
+        for (; i + 4 <= count; i += 4)
+        {
+            Vector128<int> q = Vector128.ConvertToInt32(Vector128.Clamp(Vector128.Round(Vector128.Load(w + i) / divisor), -most, most));
+            sums += q;
+            Vector128<short> halves = Vector128.Narrow(q, q);
+            uint four = Vector128.Narrow(halves, halves).AsUInt32().ToScalar();
+            if (group == 4)
+            {
+                *(uint*)(groups + (nint)(i / 4) * groupBytes) = four;
+            }
+            else
+            {
+                *(ushort*)(groups + (nint)(i / 2) * groupBytes) = (ushort)four;
+                *(ushort*)(groups + (nint)(i / 2 + 1) * groupBytes) = (ushort)(four >> 16);
+            }
+        }
+        int sum = Vector128.Sum(sums);
+        for (; i < count; i++)
+        {
+            sbyte q = (sbyte)Math.Clamp(MathF.Round(w[i] / scale), -sbyte.MaxValue, sbyte.MaxValue);
+            groups[Place(i, 0, group, groupBytes)] = q;
+            sum += q;
+        }
+        return sum;
     }
 
     /// <summary>A column as it is multiplied: scale·q.</summary>
