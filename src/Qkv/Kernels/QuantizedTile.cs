@@ -202,7 +202,7 @@ internal static unsafe class QuantizedTile
         public static void Store(int* c, Vector128<int> left, Vector128<int> right, bool add) => Store128(c, left, right, add);
     }
 
-    /// <summary>128 bits of any processor, for ARM without dot products: each half of a lane widened and multiplied, four sums an instruction as in float32.</summary>
+    /// <summary>128 bits of any processor, for ARM without dot products: products widened to 32 bits, and neighbours added; on others each half of a lane is widened and multiplied.</summary>
     internal readonly struct Portable128 : IDot<Vector128<int>, Vector128<short>>
     {
         public static int Group => 2;
@@ -220,8 +220,9 @@ internal static unsafe class QuantizedTile
         public static Vector128<short> Parameters(sbyte* groups) => Vector128.WidenLower(Vector128.CreateScalarUnsafe(*(long*)groups).AsSByte());
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector128<int> Add(Vector128<int> sums, Vector128<short> inputs, Vector128<short> parameters) =>
-            sums + Even(inputs) * Even(parameters) + Vector128.ShiftRightArithmetic(inputs.AsInt32(), 16) * Vector128.ShiftRightArithmetic(parameters.AsInt32(), 16);
+        public static Vector128<int> Add(Vector128<int> sums, Vector128<short> inputs, Vector128<short> parameters) => sums + (AdvSimd.Arm64.IsSupported
+            ? AdvSimd.Arm64.AddPairwise(AdvSimd.MultiplyWideningLower(inputs.GetLower(), parameters.GetLower()), AdvSimd.MultiplyWideningUpper(inputs, parameters))
+            : Even(inputs) * Even(parameters) + Vector128.ShiftRightArithmetic(inputs.AsInt32(), 16) * Vector128.ShiftRightArithmetic(parameters.AsInt32(), 16));
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Store(int* c, Vector128<int> left, Vector128<int> right, bool add) => Store128(c, left, right, add);
