@@ -7,7 +7,7 @@ namespace Qkv.Kernels;
 
 /// <summary>
 /// The register tile of NEON, which multiplies a vector by one lane of another: C (rows, 2 vectors) = start + A (rows, K) · B (K, 2 vectors) [+ C]. Four neighbours of a row of A
-/// fill a register, so that no number is copied to all lanes first, which would take a third of the multipliers' time: 16 sums, 8 registers of A, two of B and their successors, of the 32 there are.
+/// fill a register, so that no number is copied to all lanes first, which would take a third of the multipliers' time: 16 sums, 8 registers of A and two of B, of the 32 there are.
 /// Every sum adds k = 0, 1, 2, … in order, so the bits are those of <see cref="MatMulTile"/>.
 /// </summary>
 internal static unsafe class NeonTile

@@ -32,9 +32,9 @@ public unsafe class NeonTileTests
     {
         public static int Size => 4;
 
-        public static Vector128<float> Left(byte* b) => Vector128.Load((float*)b);
+        public static Vector128<float> Left(byte* b) => PlainFloat32.Left(b);
 
-        public static Vector128<float> Right(byte* b) => Vector128.Load((float*)b + 4);
+        public static Vector128<float> Right(byte* b) => PlainFloat32.Right(b);
 
         public static Vector128<float> Add(Vector128<float> sums, Vector128<float> b, Vector128<float> a, [ConstantExpected(Max = (byte)3)] byte lane)
         {
