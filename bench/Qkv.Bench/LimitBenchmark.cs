@@ -98,10 +98,9 @@ internal static unsafe class LimitBenchmark
                 Arithmetic.BFloat16 => amx ? MachineTiles.AmxBFloat16(rows) : MachineTiles.BFloat16(rows),
                 _ => amx ? MachineTiles.AmxInt8(rows) : MachineTiles.Int8(rows),
             };
-            // Of a row of A, and of a column of B, which where int8 is widened is half as long.
-            int bytes = sizeof(float) * inner / (arithmetic switch { Arithmetic.Float32 => 1, Arithmetic.BFloat16 => 2, _ => QuantizedTile.Group });
-            int bBytes = arithmetic == Arithmetic.Int8 ? inner : bytes;
-            AlignedBuffer a = RandomEncoder.Rows(rows, bytes / sizeof(float)), b = RandomEncoder.Rows(columns, bBytes / sizeof(float)), c = new(rows * columns);
+            // Of a row of A, and of a column of B.
+            int bytes = sizeof(float) * inner / (arithmetic switch { Arithmetic.Float32 => 1, Arithmetic.BFloat16 => 2, _ => 4 });
+            AlignedBuffer a = RandomEncoder.Rows(rows, bytes / sizeof(float)), b = RandomEncoder.Rows(columns, bytes / sizeof(float)), c = new(rows * columns);
             return () =>
             {
                 for (int i = 0; i < calls; i++)
@@ -111,7 +110,7 @@ internal static unsafe class LimitBenchmark
                         A = (byte*)a.Pointer,
                         AStride = bytes,
                         B = (byte*)b.Pointer,
-                        BStride = columns * sizeof(float) * bBytes / bytes,
+                        BStride = columns * sizeof(float),
                         C = (byte*)c.Pointer,
                         CStride = columns * sizeof(float),
                         Steps = bytes / 4,

@@ -14,7 +14,7 @@ internal enum Arithmetic
     /// <summary><c>vdpbf16ps</c>: pairs of bfloat16; or <c>tdpbf16ps</c>.</summary>
     BFloat16,
 
-    /// <summary><c>vpdpbusd</c>: fours of 8-bit integers; or <c>tdpbusd</c>; or <c>vpmaddwd</c> and <c>vpaddd</c>: pairs of them.</summary>
+    /// <summary><c>vpdpbusd</c>: fours of 8-bit integers; or <c>tdpbusd</c>; or <c>vpmaddubsw</c>, <c>vpmaddwd</c> and <c>vpaddd</c>.</summary>
     Int8,
 }
 

@@ -9,7 +9,7 @@ Console.WriteLine($"{SimdSupport.Level} {guess.Token} {(MachineTiles.HasInt8 ? T
 
 static unsafe int Tile()
 {
-    uint a = QuantizedTile.InFours ? 0x04030201u : 0x00040006u; // 1 + 2 + 3 + 4 or 6 + 4
+    uint a = 0x04030201; // 1 + 2 + 3 + 4
     int* b = stackalloc int[32], c = stackalloc int[32];
     new Span<int>(b, 32).Fill(0x01010101);
     TileCall call = new() { A = (byte*)&a, B = (byte*)b, C = (byte*)c, Steps = 1, Tiles = 1, Next = (byte*)b };

@@ -9,8 +9,8 @@ namespace Qkv.Bench.Tiles;
 internal static class PeakLoop
 {
     /// <summary>
-    /// Independent instructions a step: more than the twelve that two pipes of latency six keep in flight. AMX has four registers of sums, and its one takes 16 cycles of 52; AVX2 as many as it
-    /// has beside two factors and a product.
+    /// Independent sums a step: more than the twelve that two pipes of latency six keep in flight. AMX has four registers of sums, and its one instruction takes 16 cycles of 52; AVX2 as many as it
+    /// has in a tile.
     /// </summary>
     public static readonly int Accumulators = MachineTiles.HasAmx ? 4 : MachineTiles.IsAvx2 ? 12 : 16;
 
@@ -55,13 +55,14 @@ internal static class PeakLoop
     private static void Pairs(Assembler code)
     {
         AssemblerRegisterYMM[] sums = [.. Enumerable.Range(0, Accumulators).Select(Avx2Instructions.Ymm)];
-        AssemblerRegisterYMM a = ymm13, b = ymm14, product = ymm15;
-        foreach (AssemblerRegisterYMM zeroed in (AssemblerRegisterYMM[])[a, b, .. sums]) code.vpxor(zeroed, zeroed, zeroed);
+        AssemblerRegisterYMM zero = ymm14, product = ymm15;
+        foreach (AssemblerRegisterYMM zeroed in (AssemblerRegisterYMM[])[zero, .. sums]) code.vpxor(zeroed, zeroed, zeroed);
         Loop(code, () =>
         {
             foreach (AssemblerRegisterYMM sum in sums)
             {
-                code.vpmaddwd(product, a, b);
+                code.vpmaddubsw(product, zero, zero);
+                code.vpmaddwd(product, product, zero);
                 code.vpaddd(sum, sum, product);
             }
         });

@@ -40,6 +40,9 @@ internal sealed partial class TileAssembler
     /// <summary>Loads the two vectors of B of one step, so many steps after the next.</summary>
     private delegate void Parameters(int step);
 
+    /// <summary>Products of a broadcast of A and the two vectors of B, onto the sums of a row.</summary>
+    private delegate void Products(int row, int a, int step);
+
     /// <summary>Product of a broadcast of A and a vector of B, onto a sum.</summary>
     private delegate void Product(int sum, int a, int b);
 
@@ -52,9 +55,9 @@ internal sealed partial class TileAssembler
     {
         Start("start: pointers, accumulators; the flags say whether there are steps");
         Label[] store = Labels(), addFloats = Labels(), addIntegers = Labels();
-        Label[] float32 = Tiles("float32", Vectors, (sum, a, b) => _code.vfmadd231ps(Zmm(sum), Zmm(a), Zmm(b)), addFloats, store);
-        Label[] bfloat16 = Tiles("bfloat16", Vectors, (sum, a, b) => _code.vdpbf16ps(Zmm(sum), Zmm(a), Zmm(b)), addFloats, store);
-        Label[] int8 = Tiles("int8", Vectors, (sum, a, b) => _code.vpdpbusd(Zmm(sum), Zmm(a), Zmm(b)), addIntegers, store);
+        Label[] float32 = Tiles("float32", Vectors, Both((sum, a, b) => _code.vfmadd231ps(Zmm(sum), Zmm(a), Zmm(b))), addFloats, store);
+        Label[] bfloat16 = Tiles("bfloat16", Vectors, Both((sum, a, b) => _code.vdpbf16ps(Zmm(sum), Zmm(a), Zmm(b))), addFloats, store);
+        Label[] int8 = Tiles("int8", Vectors, Both((sum, a, b) => _code.vpdpbusd(Zmm(sum), Zmm(a), Zmm(b))), addIntegers, store);
         End("end: C = the sums, from the last row to the first", store, null);
         End("end: C = the sums + what is added, float32", addFloats, (sum, added) => _code.vaddps(Zmm(sum), Zmm(sum), added));
         End("end: C = the sums + what is added, int32", addIntegers, (sum, added) => _code.vpaddd(Zmm(sum), Zmm(sum), added));
@@ -71,9 +74,9 @@ internal sealed partial class TileAssembler
         Start("AVX2, start");
         RowsBelow("AVX2, the first lines of the rows below");
         Label[] store256 = Labels(), addFloats256 = Labels(), addIntegers256 = Labels();
-        Label[] avx2Float32 = Tiles("AVX2, float32", Vectors, Fma, addFloats256, store256);
-        Label[] avx2BFloat16 = Tiles("AVX2, float32 by bfloat16 that is widened", Widened, Fma, addFloats256, store256);
-        Label[] avx2Int8 = Tiles("AVX2, int16 by int8 that is widened", Pairs, MultiplyPairs, addIntegers256, store256);
+        Label[] avx2Float32 = Tiles("AVX2, float32", Vectors, Both(Fma), addFloats256, store256);
+        Label[] avx2BFloat16 = Tiles("AVX2, float32 by bfloat16 that is widened", Widened, Both(Fma), addFloats256, store256);
+        Label[] avx2Int8 = Tiles("AVX2, int8 in pairs", LeftVector, Pairs, addIntegers256, store256);
         End("AVX2, end: C = the sums", store256, null);
         End("AVX2, end: C = the sums + what is added, float32", addFloats256, (sum, added) => _code.vaddps(Ymm(sum), Ymm(sum), added));
         End("AVX2, end: C = the sums + what is added, int32", addIntegers256, (sum, added) => _code.vpaddd(Ymm(sum), Ymm(sum), added));
@@ -92,11 +95,11 @@ internal sealed partial class TileAssembler
         TileEntries Entries(string name, Label[] labels) => new(name, [.. labels.Select(Offset)]);
         int Offset(Label label) => (int)result.GetLabelRIP(label);
         void Fma(int sum, int a, int b) => _code.vfmadd231ps(Ymm(sum), Ymm(a), Ymm(b));
-        void MultiplyPairs(int sum, int a, int b)
+        Products Both(Product product) => (row, a, _) =>
         {
-            _code.vpmaddwd(Ymm(Avx2Instructions.Spare), Ymm(a), Ymm(b));
-            _code.vpaddd(Ymm(sum), Ymm(sum), Ymm(Avx2Instructions.Spare));
-        }
+            product(Left(row), a, _vectors.B.Left);
+            product(Right(row), a, _vectors.B.Right);
+        };
     }
 
     /// <summary>B as it is.</summary>
@@ -116,11 +119,22 @@ internal sealed partial class TileAssembler
         _code.vpblendw(Ymm(right), Ymm(right), Ymm(Avx2Instructions.Spare), 0x55);
     }
 
-    /// <summary>Pairs of int8 as pairs of int16.</summary>
-    private void Pairs(int step)
+    /// <summary>One vector of B: where the other would be are ones.</summary>
+    private void LeftVector(int step) => _vectors.Load(_code, _vectors.B.Left, B(step, 0));
+
+    /// <summary>
+    /// Products of neighbours added in 16 bits, pairs of pairs in 32, and onto the sums; both vectors by turns, which measures a twentieth faster than one after the other: a Zen 3 multiplies with
+    /// two of four units and adds with any.
+    /// </summary>
+    private void Pairs(int row, int a, int step)
     {
-        _code.vpmovsxbw(Ymm(_vectors.B.Left), B(step, 0));
-        _code.vpmovsxbw(Ymm(_vectors.B.Right), B(step, _vectors.Bytes / 2));
+        AssemblerRegisterYMM left = Ymm(a), right = Ymm(Avx2Instructions.Spare), ones = Ymm(_vectors.B.Right);
+        _code.vpmaddubsw(right, left, B(step, _vectors.Bytes));
+        _code.vpmaddubsw(left, left, Ymm(_vectors.B.Left));
+        _code.vpmaddwd(right, right, ones);
+        _code.vpmaddwd(left, left, ones);
+        _code.vpaddd(Ymm(Right(row)), Ymm(Right(row)), right);
+        _code.vpaddd(Ymm(Left(row)), Ymm(Left(row)), left);
     }
 
     private AssemblerMemoryOperand B(int step, int offset) => step == 0 ? __[s_b + offset] : __[s_b + _vectors.Distances!.Value.BStride * step + offset];
@@ -150,7 +164,13 @@ internal sealed partial class TileAssembler
             _vectors.Copy(_code, Left(row), Left(0));
             _vectors.Copy(_code, Right(row), Right(0));
         }
-        if (_vectors is Avx2Instructions) _vectors.Zero(_code, Avx2Instructions.Spare);
+        if (_vectors is Avx2Instructions)
+        {
+            _vectors.Zero(_code, Avx2Instructions.Spare);
+            AssemblerRegisterYMM ones = Ymm(_vectors.B.Right);
+            _code.vpcmpeqw(ones, ones, ones);
+            _code.vpabsw(ones, ones);
+        }
         if (_vectors.Distances is { } distances)
         {
             _code.mov(distances.Ahead, Argument(nameof(TileCall.Ahead)));
@@ -213,14 +233,14 @@ internal sealed partial class TileAssembler
     }
 
     /// <summary>The tile of every height.</summary>
-    private Label[] Tiles(string name, Parameters parameters, Product product, Label[] add, Label[] store) => [.. Enumerable.Range(1, _vectors.Rows).Select(rows =>
+    private Label[] Tiles(string name, Parameters parameters, Products products, Label[] add, Label[] store) => [.. Enumerable.Range(1, _vectors.Rows).Select(rows =>
     {
         Label tile = Here($"{name}, {rows} {(rows == 1 ? "row" : "rows")}");
-        Tile(tile, rows, parameters, product, add[rows - 1], store[rows - 1]);
+        Tile(tile, rows, parameters, products, add[rows - 1], store[rows - 1]);
         return tile;
     })];
 
-    private void Tile(Label tile, int rows, Parameters parameters, Product product, Label add, Label store)
+    private void Tile(Label tile, int rows, Parameters parameters, Products products, Label add, Label store)
     {
         Label step = _code.CreateLabel(), end = _code.CreateLabel(), stored = _code.CreateLabel(), plain = _code.CreateLabel();
         _code.call(_start);
@@ -228,7 +248,7 @@ internal sealed partial class TileAssembler
         if (_vectors.StepsAtOnce == 1)
         {
             _code.Label(ref step);
-            Steps(rows, 1, parameters, product);
+            Steps(rows, 1, parameters, products);
             _code.dec(s_steps);
             _code.jnz(step);
         }
@@ -238,13 +258,13 @@ internal sealed partial class TileAssembler
             _code.sub(s_steps, 2);
             _code.jl(odd);
             _code.Label(ref step);
-            Steps(rows, 2, parameters, product);
+            Steps(rows, 2, parameters, products);
             _code.sub(s_steps, 2);
             _code.jge(step);
             _code.Label(ref odd);
             _code.inc(s_steps); // 0 where one is left, else -1
             _code.jnz(end);
-            Steps(rows, 1, parameters, product);
+            Steps(rows, 1, parameters, products);
         }
         _code.Label(ref end);
         // Everything that counts rows goes on to the rows below, from where the end goes back up.
@@ -277,7 +297,7 @@ internal sealed partial class TileAssembler
     }
 
     /// <summary>One step or two, and the pointers go on.</summary>
-    private void Steps(int rows, int steps, Parameters parameters, Product product)
+    private void Steps(int rows, int steps, Parameters parameters, Products products)
     {
         AssemblerRegister64[] bases = _vectors.Bases;
         for (int step = 0; step < steps; step++)
@@ -296,8 +316,7 @@ internal sealed partial class TileAssembler
                     1 => __dword_ptr[first + s_stride + offset],
                     _ => __dword_ptr[first + s_stride * 2 + offset],
                 });
-                product(Left(row), a, _vectors.B.Left);
-                product(Right(row), a, _vectors.B.Right);
+                products(row, a, step);
             }
         }
         for (int row = 0; row < rows; row += RowsPerBase) _code.add(bases[row / RowsPerBase], steps * sizeof(int));

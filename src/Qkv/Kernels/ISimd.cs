@@ -29,9 +29,6 @@ internal unsafe interface ISimd<TSelf> where TSelf : struct, ISimd<TSelf>
     /// <summary>Stores integers from 0 to 255 as bytes, or from -128 to 127 as such with a sign.</summary>
     void StoreBytes(byte* destination);
 
-    /// <summary>Stores integers from 0 to 255 as int16.</summary>
-    void StoreShorts(short* destination);
-
     static abstract TSelf operator +(TSelf a, TSelf b);
     static abstract TSelf operator -(TSelf a, TSelf b);
     static abstract TSelf operator *(TSelf a, TSelf b);

@@ -9,8 +9,8 @@ namespace Qkv.Kernels;
 /// </summary>
 internal readonly unsafe struct QuantizedMatMul : IKernel
 {
-    // Bytes of a panel that stay in the first cache while the rows pass by: two thirds of 48 KB, or half of 32 KB where rows of int16 are as long as those of float32.
-    private static int PanelBytes => QuantizedTile.InFours ? 32 * 1024 : 16 * 1024;
+    // Groups of a panel that stay in the first cache while the rows pass by: with 32 columns two thirds of 48 KB, with 16 half of 32 KB.
+    private const int StepBlock = 256;
 
     // Bytes of X that stay in the second cache while the panels pass by: half of 512 KB.
     private const int RowBytes = 256 * 1024;
@@ -20,7 +20,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
 
     private static int Width => MatMulTile.PanelWidth;
 
-    private readonly byte* _x; // (T, K) bytes or int16
+    private readonly byte* _x; // (T, K)
     private readonly nint _xStride;
     private readonly int _steps; // K in whole groups
     private readonly float* _xScales; // (T)
@@ -53,7 +53,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         _residual = residual;
         _residualStride = residualStride;
         _steps = QuantizedPanels.Steps(w.Inner);
-        _xStride = AlignedBuffer.RowBytes(_steps * QuantizedTile.InputBytes);
+        _xStride = AlignedBuffer.RowBytes(_steps * QuantizedTile.Group);
         int most = Math.Clamp(RowBytes / (int)_xStride, LeastRows, MostRows);
         _rowBlocks = (rows + most - 1) / most;
         _rowBlock = (rows + _rowBlocks - 1) / _rowBlocks;
@@ -65,7 +65,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
     public static void Forward(float* x, nint xStride, int rows, PackedMatrix w, float* y, nint yStride, int threads,
         Activation activation, float* residual, nint residualStride, int firstMap, int maps)
     {
-        int stride = AlignedBuffer.RowBytes(QuantizedPanels.Steps(w.Inner) * QuantizedTile.InputBytes);
+        int stride = AlignedBuffer.RowBytes(QuantizedPanels.Padded(w.Inner));
         using var memory = new Rented((long)rows * (stride / sizeof(float) + 2));
         float* scales = memory.Pointer;
         int* zeros = (int*)scales + rows;
@@ -82,17 +82,16 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         int firstRow = part % _rowBlocks * _rowBlock, rows = Math.Min(_rowBlock, _rows - firstRow);
         int firstPanel = part / _rowBlocks * _panelsPerPart, endPanel = Math.Min(firstPanel + _panelsPerPart, _panelCount);
         int* sums = stackalloc int[MatMul.MaxColumnsPerPart * MostRows];
-        int stepBlock = PanelBytes / QuantizedTile.GroupBytes;
         for (int panel = firstPanel; panel < endPanel; panel++)
         {
             sbyte* b = Panel(panel);
             // What comes next; after the last panel, most likely those that the other threads have left.
             sbyte* next = Panel(panel + 1 < endPanel ? panel + 1 : firstPanel + _panelsPerPart * _threads);
-            for (int step = 0; step < _steps; step += stepBlock)
+            for (int step = 0; step < _steps; step += StepBlock)
             {
                 nint offset = (nint)step * QuantizedTile.GroupBytes;
-                QuantizedTile.Multiply(_x + firstRow * _xStride + (nint)step * QuantizedTile.InputBytes, _xStride, b + offset, Own(panel), Width, rows,
-                    Math.Min(stepBlock, _steps - step), step > 0, next + offset);
+                QuantizedTile.Multiply(_x + firstRow * _xStride + (nint)step * QuantizedTile.Group, _xStride, b + offset, Own(panel), Width, rows,
+                    Math.Min(StepBlock, _steps - step), step > 0, next + offset);
             }
         }
         for (int row = 0; row < rows; row += MatMul.RowsToFinish)

@@ -5,14 +5,18 @@ using Qkv.Kernels.MachineCode;
 namespace Qkv.Kernels;
 
 /// <summary>
-/// The W of a linear map as int8, symmetric, with one scale a column (an output feature): w ≈ scale·q, scale = max |w| / 127, q = w / scale to the
-/// nearest, ties to even. Packed for <see cref="QuantizedTile"/>: panels of W columns, each (K / G, W, G), with zeros up to the next group of G
-/// inputs. A column that holds a NaN or an infinity has the scale NaN, so that nothing finite comes of it.
+/// The W of a linear map as int8, symmetric, with one scale a column (an output feature):
+/// <code>w ≈ scale·q,  q = round(w / scale),  scale = max(|w| / 127, |w₂ᵢ + w₂ᵢ₊₁| / 128)</code>
+/// with ties to even. The second bound is for processors that add the products of two neighbours in 16 bits (pmaddubsw), where 255·128 fits; it holds on all of them, so that a vector is
+/// the same wherever it is computed. Packed for <see cref="QuantizedTile"/>: panels of W columns, each (K / 4, W, 4), with zeros up to the next four inputs. A column that holds a NaN or an infinity has the scale NaN, so that nothing finite comes of it.
 /// </summary>
 internal sealed unsafe class QuantizedPanels
 {
-    /// <summary>The most inputs whose products, 255·127 each at most, cannot leave 32 bits.</summary>
-    public const int MaxInner = int.MaxValue / (byte.MaxValue * sbyte.MaxValue);
+    /// <summary>The most inputs whose products, 255·128 a pair at most, cannot leave 32 bits.</summary>
+    public const int MaxInner = 2 * (int.MaxValue / (byte.MaxValue * 128));
+
+    // Half of 128, less what sum and quotients may be rounded by: at 128 two halves that are rounded up make 129.
+    private const float LargestHalf = 64 - 1f / 65536;
 
     // Below this the quotients would leave float32; a smaller number is as good as zero beside it.
     internal const float SmallestScale = 1e-35f;
@@ -20,7 +24,7 @@ internal sealed unsafe class QuantizedPanels
     private static int Width => MatMulTile.PanelWidth;
 
     private readonly int _inner;
-    private readonly AlignedBuffer _panels; // (panels, K / G, W, G) int8
+    private readonly AlignedBuffer _panels; // (panels, K / 4, W, 4) int8
     private readonly AlignedBuffer _scales; // (panels, W)
     private readonly AlignedBuffer _sums; // (panels, W) int32: Σ q of each column
 
@@ -54,61 +58,61 @@ internal sealed unsafe class QuantizedPanels
     public void Set(int panel, ReadOnlySpan<float> rows) // (≤ W, K)
     {
         sbyte* destination = Panel(panel);
-        int group = QuantizedTile.Group, groupBytes = QuantizedTile.GroupBytes;
+        int groupBytes = QuantizedTile.GroupBytes;
         new Span<sbyte>(destination, Padded(_inner) * Width).Clear();
         for (int column = 0; column < rows.Length / _inner; column++)
         {
             fixed (float* w = rows.Slice(column * _inner, _inner))
             {
-                float largest = Largest(w, _inner);
+                (float largest, float half) = Largest(w, _inner);
                 bool finite = float.IsFinite(largest);
-                float scale = finite ? MathF.Max(largest / sbyte.MaxValue, SmallestScale) : float.NaN;
+                float scale = finite ? MathF.Max(MathF.Max(largest / sbyte.MaxValue, half / LargestHalf), SmallestScale) : float.NaN;
                 _scales.Pointer[panel * Width + column] = scale;
-                ((int*)_sums.Pointer)[panel * Width + column] = finite ? Round(w, _inner, scale, destination + column * group, group, groupBytes) : 0;
+                ((int*)_sums.Pointer)[panel * Width + column] = finite ? Round(w, _inner, scale, destination + column * QuantizedTile.Group, groupBytes) : 0;
             }
         }
     }
 
-    /// <summary>The largest |w|; NaN where there is one.</summary>
+    /// <summary>The largest |w|, NaN where there is one, and half the largest sum of two neighbours, which unlike the whole cannot leave float32.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static float Largest(float* w, int count)
+    private static (float Largest, float Half) Largest(float* w, int count)
     {
-        Vector128<float> most = default;
+        Vector128<float> most = default, mostHalf = default;
         int i = 0;
-        for (; i + 4 <= count; i += 4) most = Vector128.Max(most, Vector128.Abs(Vector128.Load(w + i)));
-        float largest = MathF.Max(MathF.Max(most[0], most[1]), MathF.Max(most[2], most[3]));
-        for (; i < count; i++) largest = MathF.Max(largest, MathF.Abs(w[i]));
-        return largest;
+        for (; i + 4 <= count; i += 4)
+        {
+            Vector128<float> four = Vector128.Load(w + i), halves = four * 0.5f;
+            most = Vector128.Max(most, Vector128.Abs(four));
+            mostHalf = Vector128.Max(mostHalf, Vector128.Abs(halves + Vector128.Shuffle(halves, Vector128.Create(1, 0, 3, 2))));
+        }
+        float largest = MathF.Max(MathF.Max(most[0], most[1]), MathF.Max(most[2], most[3])), half = MathF.Max(mostHalf[0], mostHalf[2]);
+        for (; i < count; i++)
+        {
+            largest = MathF.Max(largest, MathF.Abs(w[i]));
+            if (i % 2 == 1) half = MathF.Max(half, MathF.Abs(w[i - 1] * 0.5f + w[i] * 0.5f));
+        }
+        return (largest, half);
     }
 
-    /// <summary>q = w / scale, group by group; returns their sum.</summary>
+    /// <summary>q = w / scale, four by four; returns their sum.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static int Round(float* w, int count, float scale, sbyte* groups, int group, int groupBytes)
+    private static int Round(float* w, int count, float scale, sbyte* groups, int groupBytes)
     {
         Vector128<float> divisor = Vector128.Create(scale), most = Vector128.Create((float)sbyte.MaxValue);
         Vector128<int> sums = default;
         int i = 0;
-        for (; i + 4 <= count; i += 4)
+        for (; i + 4 <= count; i += 4, groups += groupBytes)
         {
             Vector128<int> q = Vector128.ConvertToInt32(Vector128.Clamp(Vector128.Round(Vector128.Load(w + i) / divisor), -most, most));
             sums += q;
             Vector128<short> halves = Vector128.Narrow(q, q);
-            uint four = Vector128.Narrow(halves, halves).AsUInt32().ToScalar();
-            if (group == 4)
-            {
-                *(uint*)(groups + (nint)(i / 4) * groupBytes) = four;
-            }
-            else
-            {
-                *(ushort*)(groups + (nint)(i / 2) * groupBytes) = (ushort)four;
-                *(ushort*)(groups + (nint)(i / 2 + 1) * groupBytes) = (ushort)(four >> 16);
-            }
+            *(uint*)groups = Vector128.Narrow(halves, halves).AsUInt32().ToScalar();
         }
         int sum = Vector128.Sum(sums);
         for (; i < count; i++)
         {
             sbyte q = (sbyte)Math.Clamp(MathF.Round(w[i] / scale), -sbyte.MaxValue, sbyte.MaxValue);
-            groups[Place(i, 0, group, groupBytes)] = q;
+            groups[i % QuantizedTile.Group] = q;
             sum += q;
         }
         return sum;
@@ -119,12 +123,9 @@ internal sealed unsafe class QuantizedPanels
     {
         sbyte* source = Panel(panel);
         float scale = _scales.Pointer[panel * Width + column];
-        int group = QuantizedTile.Group, groupBytes = QuantizedTile.GroupBytes;
-        for (int i = 0; i < _inner; i++) numbers[i] = scale * source[Place(i, column, group, groupBytes)];
+        int groupBytes = QuantizedTile.GroupBytes;
+        for (int i = 0; i < _inner; i++) numbers[i] = scale * source[(nint)(i / QuantizedTile.Group) * groupBytes + column * QuantizedTile.Group + i % QuantizedTile.Group];
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static nint Place(int i, int column, int group, int groupBytes) => (nint)(i / group) * groupBytes + column * group + i % group;
 
     private sbyte* Panel(int panel) => (sbyte*)_panels.Pointer + (nint)panel * Padded(_inner) * Width;
 }
@@ -132,7 +133,7 @@ internal sealed unsafe class QuantizedPanels
 /// <summary><see cref="QuantizedPanels"/> as a kernel sees them.</summary>
 internal unsafe struct QuantizedView
 {
-    public sbyte* Panels; // (panels, K / G, W, G)
+    public sbyte* Panels; // (panels, K / 4, W, 4)
     public float* Scales; // (panels, W)
     public int* Sums; // (panels, W)
 }

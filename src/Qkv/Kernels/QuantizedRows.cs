@@ -6,13 +6,12 @@ namespace Qkv.Kernels;
 /// Activations as numbers from 0 to 255, row by row (token by token):
 /// <code>q = round(x / scale) + zero,  scale = (max(x, 0) − min(x, 0)) / 255,  zero = round(−min(x, 0) / scale)</code>
 /// so that x ≈ scale·(q − zero) and 0 is exact; ties to even. A row that holds a NaN or an infinity has the scale NaN, so that nothing finite
-/// comes of it. Rows are filled up to whole groups with zeros, which meet zeros of W. They are bytes, or where <see cref="QuantizedTile"/> multiplies pairs int16; q and zero are
-/// both less by <see cref="QuantizedTile.Offset"/>, which their difference does not show.
+/// comes of it. Rows are filled up to whole groups with zeros, which meet zeros of W. q and zero are both less by <see cref="QuantizedTile.Offset"/>, which their difference does not show.
 /// </summary>
 internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, int inner, byte* q, nint qStride, float* scales, int* zeros, int threads) : IKernel
 {
     private readonly float* _x = x; // (T, K)
-    private readonly byte* _q = q; // (T, K in whole groups) bytes or int16, rows qStride bytes apart
+    private readonly byte* _q = q; // (T, K in whole groups), rows qStride apart
     private readonly float* _scales = scales; // (T)
     private readonly int* _zeros = zeros; // (T)
 
@@ -25,7 +24,7 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
     public void Run<V>(int part, int worker) where V : struct, ISimd<V>
     {
         int offset = QuantizedTile.Offset;
-        int filled = QuantizedTile.InputBytes * QuantizedPanels.Steps(inner), first = part * _rowsPerPart, end = Math.Min(first + _rowsPerPart, rows), bytes = QuantizedTile.InputBytes / QuantizedTile.Group;
+        int filled = QuantizedPanels.Padded(inner), first = part * _rowsPerPart, end = Math.Min(first + _rowsPerPart, rows);
         for (int row = first; row < end; row++)
         {
             float* x = _x + row * xStride;
@@ -38,20 +37,14 @@ internal readonly unsafe struct QuantizedRows(float* x, nint xStride, int rows, 
             int whole = Simd.Whole<V>(inner);
             if (!finite)
             {
-                new Span<byte>(q, inner * bytes).Clear();
+                new Span<byte>(q, inner).Clear();
             }
-            else if (bytes == 1)
+            else
             {
                 for (int i = 0; i < whole; i += V.Width) Quantize(V.Load(x + i), inverse, zero, highest).StoreBytes(q + i);
                 for (int i = whole; i < inner; i++) Quantize(Scalar.Load(x + i), inverse, zero, highest).StoreBytes(q + i);
             }
-            else
-            {
-                short* halves = (short*)q;
-                for (int i = 0; i < whole; i += V.Width) Quantize(V.Load(x + i), inverse, zero, highest).StoreShorts(halves + i);
-                for (int i = whole; i < inner; i++) Quantize(Scalar.Load(x + i), inverse, zero, highest).StoreShorts(halves + i);
-            }
-            for (int i = inner * bytes; i < filled; i++) q[i] = 0;
+            for (int i = inner; i < filled; i++) q[i] = 0;
         }
     }
 

@@ -31,9 +31,6 @@ internal readonly unsafe struct Scalar(float value) : ISimd<Scalar>
     public void StoreBytes(byte* destination) => *destination = (byte)(int)_value;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void StoreShorts(short* destination) => *destination = (short)_value;
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Scalar operator +(Scalar a, Scalar b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -39,13 +39,6 @@ internal readonly unsafe struct Simd128(Vector128<float> value) : ISimd<Simd128>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void StoreShorts(short* destination)
-    {
-        Vector128<int> numbers = Vector128.ConvertToInt32Native(_value);
-        *(ulong*)destination = Vector128.Narrow(numbers, numbers).AsUInt64().ToScalar();
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128 operator +(Simd128 a, Simd128 b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -37,13 +37,6 @@ internal readonly unsafe struct Simd256(Vector256<float> value) : ISimd<Simd256>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void StoreShorts(short* destination)
-    {
-        Vector256<int> numbers = Vector256.ConvertToInt32Native(_value);
-        Vector128.Narrow(numbers.GetLower(), numbers.GetUpper()).Store(destination);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256 operator +(Simd256 a, Simd256 b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

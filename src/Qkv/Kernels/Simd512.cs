@@ -39,13 +39,6 @@ internal readonly unsafe struct Simd512(Vector512<float> value) : ISimd<Simd512>
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void StoreShorts(short* destination)
-    {
-        Vector512<int> numbers = Vector512.ConvertToInt32Native(_value);
-        Vector256.Narrow(numbers.GetLower(), numbers.GetUpper()).Store(destination);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512 operator +(Simd512 a, Simd512 b) => new(a._value + b._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -28,7 +28,7 @@ internal static class TileTwin
         return Flush(Flush(sum) + Flush(even + odd));
     }
 
-    /// <summary><c>vpdpbusd</c>, <c>vpmaddwd</c> and <c>vpaddd</c>, and <c>tdpbusd</c> in any order: products of unsigned and signed bytes, and their sum modulo 2³².</summary>
+    /// <summary><c>vpdpbusd</c>, <c>tdpbusd</c> in any order, and what <c>vpmaddubsw</c>, <c>vpmaddwd</c> and <c>vpaddd</c> make where nothing saturates: products of unsigned and signed bytes, and their sum modulo 2³².</summary>
     public static int Int8(int sum, ReadOnlySpan<byte> a, ReadOnlySpan<sbyte> b)
     {
         for (int i = 0; i < a.Length; i++) sum = unchecked(sum + a[i] * b[i]);

@@ -7,7 +7,7 @@ namespace Qkv.Kernels.MachineCode;
 /// the compiler of .NET copies around between its multiply-adds; for every number of rows from 1 to <see cref="Rows"/>. A call is a plain jump: the thread cannot stop
 /// for the garbage collector meanwhile, so a call should stay under 20 µs. Where the processor has AMX, bfloat16 and int8 are multiplied by its tile registers instead
 /// (<c>tdpbf16ps</c>, <c>tdpbusd</c>), from the same panels and several times as fast, by threads that run nothing else (<see cref="OwnThreads"/>).
-/// With AVX2 only, vectors are half as wide, bfloat16 is widened to float32 and int8 to int16 on the way.
+/// With AVX2 only, vectors are half as wide, bfloat16 is widened to float32 on the way, and the products of neighbours in int8 are added in 16 bits (<c>vpmaddubsw</c>).
 /// </summary>
 internal static unsafe class MachineTiles
 {
@@ -72,8 +72,8 @@ internal static unsafe class MachineTiles
         At(HasBFloat16, TileCode.BFloat16, rows);
 
     /// <summary>
-    /// C (rows, 32) int32 = [start +] A (rows, Steps · 4) uint8 · B (Steps, 32, 4) int8 [+ added], exact modulo 2³²; with AVX2 C (rows, 16) = A (rows, Steps · 2) int16 from 0 to 255 ·
-    /// B (Steps, 16, 2) int8.
+    /// C (rows, W) int32 = [start +] A (rows, Steps · 4) uint8 · B (Steps, W, 4) int8 [+ added], W = 32 or with AVX2 16, exact modulo 2³²; with AVX2 where two neighbours of B do not add up to
+    /// more than ±128.
     /// </summary>
     public static delegate* unmanaged[SuppressGCTransition]<TileCall*, void> Int8(int rows) =>
         At(HasInt8, IsAvx2 ? TileCode.Avx2Int8 : TileCode.Int8, rows);

@@ -10,13 +10,13 @@ namespace Qkv.Kernels.MachineCode;
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct TileCall
 {
-    /// <summary>The next row of A: float32, bfloat16, or uint8; with AVX2 int16 for the latter.</summary>
+    /// <summary>The next row of A: float32, bfloat16, or uint8.</summary>
     public byte* A;
 
     /// <summary>Bytes from a row of A to the next.</summary>
     public nint AStride;
 
-    /// <summary>A panel of B, 128 bytes a step: float32, bfloat16, or int8; with AVX2 64 of float32, and 32 of bfloat16 or int8. Needs no alignment, but is read fastest on a cache line.</summary>
+    /// <summary>A panel of B, 128 bytes a step: float32, bfloat16, or int8; with AVX2 64 of float32 or int8, and 32 of bfloat16. Needs no alignment, but is read fastest on a cache line.</summary>
     public byte* B;
 
     /// <summary>Bytes from a step of B to the next.</summary>
