@@ -5,7 +5,7 @@ using static Iced.Intel.AssemblerRegisters;
 
 namespace Qkv.Bench.Tiles;
 
-/// <summary>A loop of nothing but one instruction, as a function of the number of steps, and for AMX of what configures its registers and of 4 KB to multiply.</summary>
+/// <summary>A loop of nothing but the instructions of a product, as a function of the number of steps, and for AMX of what configures its registers and of 4 KB to multiply.</summary>
 internal static class PeakLoop
 {
     /// <summary>

@@ -20,7 +20,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
 
     private static int Width => MatMulTile.PanelWidth;
 
-    private readonly byte* _x; // (T, K)
+    private readonly byte* _x; // (T, K in whole groups)
     private readonly nint _xStride;
     private readonly int _steps; // K in whole groups
     private readonly float* _xScales; // (T)
@@ -53,7 +53,7 @@ internal readonly unsafe struct QuantizedMatMul : IKernel
         _residual = residual;
         _residualStride = residualStride;
         _steps = QuantizedPanels.Steps(w.Inner);
-        _xStride = AlignedBuffer.RowBytes(_steps * QuantizedTile.Group);
+        _xStride = AlignedBuffer.RowBytes(QuantizedPanels.Padded(w.Inner));
         int most = Math.Clamp(RowBytes / (int)_xStride, LeastRows, MostRows);
         _rowBlocks = (rows + most - 1) / most;
         _rowBlock = (rows + _rowBlocks - 1) / _rowBlocks;

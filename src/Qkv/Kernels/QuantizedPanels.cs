@@ -15,7 +15,7 @@ internal sealed unsafe class QuantizedPanels
     /// <summary>The most inputs whose products, 255·128 a pair at most, cannot leave 32 bits.</summary>
     public const int MaxInner = 2 * (int.MaxValue / (byte.MaxValue * 128));
 
-    // Half of 128, less what sum and quotients may be rounded by: at 128 two halves that are rounded up make 129.
+    // Half of 128, less what sum and quotients may be rounded by: at 128 two quotients that are a rounding above halves would make 129.
     private const float LargestHalf = 64 - 1f / 65536;
 
     // Below this the quotients would leave float32; a smaller number is as good as zero beside it.
@@ -98,12 +98,12 @@ internal sealed unsafe class QuantizedPanels
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Round(float* w, int count, float scale, sbyte* groups, int groupBytes)
     {
-        Vector128<float> divisor = Vector128.Create(scale), most = Vector128.Create((float)sbyte.MaxValue);
+        Vector128<float> divisor = Vector128.Create(scale);
         Vector128<int> sums = default;
         int i = 0;
         for (; i + 4 <= count; i += 4, groups += groupBytes)
         {
-            Vector128<int> q = Vector128.ConvertToInt32(Vector128.Clamp(Vector128.Round(Vector128.Load(w + i) / divisor), -most, most));
+            Vector128<int> q = Vector128.ConvertToInt32(Vector128.Round(Vector128.Load(w + i) / divisor));
             sums += q;
             Vector128<short> halves = Vector128.Narrow(q, q);
             *(uint*)groups = Vector128.Narrow(halves, halves).AsUInt32().ToScalar();
@@ -111,7 +111,7 @@ internal sealed unsafe class QuantizedPanels
         int sum = Vector128.Sum(sums);
         for (; i < count; i++)
         {
-            sbyte q = (sbyte)Math.Clamp(MathF.Round(w[i] / scale), -sbyte.MaxValue, sbyte.MaxValue);
+            sbyte q = (sbyte)MathF.Round(w[i] / scale);
             groups[i % QuantizedTile.Group] = q;
             sum += q;
         }

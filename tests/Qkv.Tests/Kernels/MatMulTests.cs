@@ -30,6 +30,15 @@ public unsafe class MatMulTests
     [InlineData(37, 3, 1, 4)]
     public void Parts_are_large_and_even(int panels, int rowBlocks, int threads, int expected) => Assert.Equal(expected, MatMul.PanelsPerPart(panels, rowBlocks, threads, atMost: 4));
 
+    [Theory]
+    [InlineData(1023)]
+    [InlineData(1025)]
+    [InlineData(2051)]
+    public void Several_blocks_of_the_inner_dimension(int inner)
+    {
+        foreach (Precision precision in Enum.GetValues<Precision>()) new Product(7, 35, inner, 1, Activation.Linear, true, inner, precision).CheckAgainstTwin();
+    }
+
     [Fact]
     public void Every_column_count()
     {

@@ -8,8 +8,8 @@ internal static class QuantizedTwin
 {
     private const float Smallest = 1e-35f;
 
-    // 128, less what two quotients and their sum may be rounded by.
-    private const double LargestPair = 128 - 1.0 / 32768;
+    // Half of 128, less what two quotients and their sum may be rounded by.
+    private const float LargestHalf = 64 - 1f / 65536;
 
     /// <summary>w ≈ scale·q, q from −127 to 127, neighbours from −128 to 128 together.</summary>
     public static (float Scale, int[] Q) Parameters(ReadOnlySpan<float> w)
@@ -18,7 +18,7 @@ internal static class QuantizedTwin
         foreach (float number in w) largest = Math.Max(largest, Math.Abs(number));
         if (!float.IsFinite(largest)) return (float.NaN, new int[w.Length]);
         float scale = Math.Max(largest / 127, Smallest);
-        for (int i = 1; i < w.Length; i += 2) scale = Math.Max(scale, Math.Abs(w[i - 1] / 2 + w[i] / 2) / (float)(LargestPair / 2));
+        for (int i = 1; i < w.Length; i += 2) scale = Math.Max(scale, Math.Abs(w[i - 1] / 2 + w[i] / 2) / LargestHalf);
         return (scale, [.. w.ToArray().Select(number => (int)Math.Clamp(MathF.Round(number / scale), -127, 127))]);
     }
 

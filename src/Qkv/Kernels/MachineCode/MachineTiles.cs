@@ -16,7 +16,7 @@ internal static unsafe class MachineTiles
     /// </summary>
     public const int Avx512Rows = 12;
 
-    /// <summary>Rows of the highest tile of 256-bit vectors: 12 accumulators, two vectors of B, one of A and a spare one are the 16 registers.</summary>
+    /// <summary>Rows of the highest tile of 256-bit vectors: 12 accumulators, two vectors of B (of int8 one, and ones), one of A and a spare one are the 16 registers.</summary>
     public const int Avx2Rows = 6;
 
     /// <summary>Rows of the highest tile.</summary>
