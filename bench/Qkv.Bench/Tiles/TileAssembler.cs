@@ -123,8 +123,8 @@ internal sealed partial class TileAssembler
     private void LeftVector(int step) => _vectors.Load(_code, _vectors.B.Left, B(step, 0));
 
     /// <summary>
-    /// Products of neighbours added in 16 bits, pairs of pairs in 32, and onto the sums; both vectors by turns, which measures a twentieth faster than one after the other: a Zen 3 multiplies with
-    /// two of four units and adds with any.
+    /// Products of neighbours added in 16 bits, pairs of pairs in 32, and onto the sums. The vectors take turns, which by itself measured a
+    /// hundredth faster than one after the other.
     /// </summary>
     private void Pairs(int row, int a, int step)
     {
@@ -343,40 +343,6 @@ internal sealed partial class TileAssembler
         }
         _titles.Add((rows[^1], title));
         _code.ret();
-    }
-
-    private Label[] Doors(string title, Label[] tiles, Label windows) => [.. tiles.Select((tile, row) =>
-    {
-        Label door = row == 0 ? Here(title) : Here();
-        _code.lea(rax, __[tile]);
-        _code.jmp(windows);
-        return door;
-    })];
-
-    private void Windows()
-    {
-        _code.push(rsi);
-        _code.push(rdi);
-        KeepVectors(_code, () =>
-        {
-            _code.mov(s_call, rcx);
-            _code.call(rax);
-        });
-        _code.pop(rdi);
-        _code.pop(rsi);
-        _code.ret();
-    }
-
-    /// <summary>Code after which the parts of vectors that a caller on Windows wants back are as they were before.</summary>
-    internal static void KeepVectors(Assembler code, Action body)
-    {
-        AssemblerRegisterXMM[] kept = [xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15];
-        const int size = 16;
-        code.sub(rsp, kept.Length * size);
-        for (int i = 0; i < kept.Length; i++) code.vmovups(__xmmword_ptr[rsp + i * size], kept[i]);
-        body();
-        for (int i = 0; i < kept.Length; i++) code.vmovups(kept[i], __xmmword_ptr[rsp + i * size]);
-        code.add(rsp, kept.Length * size);
     }
 
     private static int Left(int row) => 2 * row;

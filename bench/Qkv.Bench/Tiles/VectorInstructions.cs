@@ -75,8 +75,8 @@ internal sealed class Avx512Instructions : VectorInstructions
 }
 
 /// <summary>
-/// AVX2: 16 registers, of which the last is <see cref="Spare"/>, and the right one of B holds ones of 16 bits until it is loaded. Two steps a turn, as processors that take four instructions a cycle would wait for the loop's own
-/// before they wait for the products.
+/// AVX2: 16 registers, of which the last is <see cref="Spare"/>, and the right one of B holds ones of 16 bits until it is loaded. Two steps a turn, as processors that take
+/// four instructions a cycle would wait for the loop's own before they wait for the products.
 /// </summary>
 internal sealed class Avx2Instructions : VectorInstructions
 {

@@ -8,7 +8,8 @@ namespace Qkv.Kernels;
 /// The W of a linear map as int8, symmetric, with one scale a column (an output feature):
 /// <code>w ≈ scale·q,  q = round(w / scale),  scale = max(|w| / 127, |w₂ᵢ + w₂ᵢ₊₁| / 128)</code>
 /// with ties to even. The second bound is for processors that add the products of two neighbours in 16 bits (pmaddubsw), where 255·128 fits; it holds on all of them, so that
-/// all multiply the same numbers. Packed for <see cref="QuantizedTile"/>: panels of W columns, each (K / 4, W, 4), with zeros up to the next four inputs. A column that holds a NaN or an infinity has the scale NaN, so that nothing finite comes of it.
+/// all multiply the same numbers. Packed for <see cref="QuantizedTile"/>: panels of W columns, each (K / 4, W, 4), with zeros up to the next four inputs.
+/// A column that holds a NaN or an infinity has the scale NaN, so that nothing finite comes of it.
 /// </summary>
 internal sealed unsafe class QuantizedPanels
 {
