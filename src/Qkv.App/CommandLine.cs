@@ -3,6 +3,8 @@ using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using Qkv.App.Output;
+using Qkv.Encoders;
+using Qkv.Kernels;
 
 namespace Qkv.App;
 
@@ -18,21 +20,21 @@ internal static class CommandLine
     private static readonly ParserConfiguration s_parser = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
 
     // A start waits for every line that the runtime compiles, so only the verb that is asked for is made; for help and mistakes all are.
-    private static readonly (string Name, Func<CommonOptions, Command> Create)[] s_verbs =
+    private static readonly (string Name, bool Encodes, Func<CommonOptions, Command> Create)[] s_verbs =
     [
-        ("attend", AttendCommand.Create),
-        ("embed", EmbedCommand.Create),
-        ("fill-mask", FillMaskCommand.Create),
-        ("classify", ClassifyCommand.Create),
-        ("ner", NerCommand.Create),
-        ("answer", AnswerCommand.Create),
-        ("tokenize", TokenizeCommand.Create),
-        ("trace", TraceCommand.Create),
-        ("doctor", DoctorCommand.Create),
-        ("convert", ConvertCommand.Create),
-        ("train", TrainCommand.Create),
-        ("evaluate", EvaluateCommand.Create),
-        ("serve", ServeCommand.Create),
+        ("attend", true, AttendCommand.Create),
+        ("embed", true, EmbedCommand.Create),
+        ("fill-mask", true, FillMaskCommand.Create),
+        ("classify", true, ClassifyCommand.Create),
+        ("ner", true, NerCommand.Create),
+        ("answer", true, AnswerCommand.Create),
+        ("tokenize", false, TokenizeCommand.Create),
+        ("trace", true, TraceCommand.Create),
+        ("doctor", true, DoctorCommand.Create),
+        ("convert", false, ConvertCommand.Create),
+        ("train", true, TrainCommand.Create),
+        ("evaluate", true, EvaluateCommand.Create),
+        ("serve", true, ServeCommand.Create),
     ];
 
     public static int Run(IReadOnlyList<string> arguments, Terminal terminal)
@@ -58,6 +60,7 @@ internal static class CommandLine
     {
         // The parser passes over a first word in brackets, as that could be a directive.
         if (arguments is [['[', .., ']'] directive, ..]) throw new UsageException($"there is no command '{directive}'; see 'qkv --help'.");
+        if (arguments.Count > 0 && Array.Exists(s_verbs, verb => verb.Encodes && verb.Name == arguments[0])) _ = Task.Run(() => Encoder.Compile(Precision.Float32));
         ParseResult result = Create(arguments, terminal).Parse(arguments, s_parser);
         if (SwitchWithValue(result, arguments) is { } assigned) throw new UsageException($"'{assigned}': the option takes no value; give it or leave it out.");
         if (result.Action is ParseErrorAction || result.Errors.Count > 0) throw new UsageException(Explain(result));
@@ -85,7 +88,7 @@ internal static class CommandLine
         };
         string? first = arguments.FirstOrDefault();
         bool known = s_verbs.Any(verb => verb.Name == first);
-        foreach ((string name, Func<CommonOptions, Command> create) in s_verbs)
+        foreach ((string name, _, Func<CommonOptions, Command> create) in s_verbs)
             if (!known || name == first) root.Add(create(common));
         root.Directives.Clear();
         // "/?" is a text.
@@ -117,18 +120,26 @@ internal static class CommandLine
     /// <summary>A switch is given or not: what stands behind it would be read as a text.</summary>
     private static string? SwitchWithValue(ParseResult result, IReadOnlyList<string> arguments)
     {
-        string[] switches = [.. Commands(result).SelectMany(command => command.Options).Where(option => option.Arity.MaximumNumberOfValues == 0).SelectMany(option => option.Aliases.Append(option.Name))];
-        return arguments.TakeWhile(argument => argument != "--").FirstOrDefault(argument => argument.IndexOfAny(['=', ':']) is > 0 and var end && switches.Contains(argument[..end]));
+        foreach (string argument in arguments)
+        {
+            if (argument == "--") break;
+            if (argument.AsSpan().IndexOfAny('=', ':') is > 0 and var end && Commands(result).Any(command => command.Options.Any(option => IsSwitch(option, argument[..end])))) return argument;
+        }
+        return null;
     }
+
+    private static bool IsSwitch(Option option, string name) => option.Arity.MaximumNumberOfValues == 0 && (option.Name == name || option.Aliases.Contains(name));
 
     /// <summary>A text that looks like an option is a misspelt option, unless it stands behind "--".</summary>
     private static string? UnknownOption(ParseResult result, IReadOnlyList<string> arguments)
     {
-        string[] early = [.. arguments.TakeWhile(argument => argument != "--")];
-        return result.CommandResult.Command.Arguments
-            .SelectMany(argument => result.GetResult(argument)?.Tokens ?? [])
-            .Select(token => token.Value)
-            .FirstOrDefault(text => early.Contains(text) && ((text is ['-', '-', var first, ..] && char.IsAsciiLetter(first)) || (text is ['-', var only] && char.IsAsciiLetter(only))));
+        foreach (string argument in arguments)
+        {
+            if (argument == "--") break;
+            bool looks = (argument is ['-', '-', var first, ..] && char.IsAsciiLetter(first)) || (argument is ['-', var only] && char.IsAsciiLetter(only));
+            if (looks && result.CommandResult.Command.Arguments.Any(one => result.GetResult(one)?.Tokens.Any(token => token.Value == argument) == true)) return argument;
+        }
+        return null;
     }
 
     private static int Fail(Exception e, bool verbose, Terminal terminal)

@@ -68,7 +68,12 @@ public sealed unsafe partial class TextEncoder
         Precision precision = options?.Precision ?? Precision.Float32;
         if (!Enum.IsDefined(precision)) throw new ArgumentException($"Precision must be Float32, BFloat16 or Int8, but is {precision}.", nameof(options));
         if (!System.IO.Directory.Exists(directory)) throw new DirectoryNotFoundException($"There is no directory '{directory}'.");
-        Task<Tokenizer?> reading = Task.Run(() => Tokenizer.Exists(directory) ? Tokenizer.Load(directory) : null);
+        Task<Tokenizer?> reading = Task.Run(() =>
+        {
+            Tokenizer? loaded = Tokenizer.Exists(directory) ? Tokenizer.Load(directory) : null;
+            if (loaded != null) _ = Task.Run(loaded.Compile);
+            return loaded;
+        });
         Model model = Model.Load(directory, threads, precision);
         Tokenizer? tokenizer = reading.GetAwaiter().GetResult();
         if (tokenizer != null && tokenizer.Vocabulary.Count > model.Config.VocabularySize)

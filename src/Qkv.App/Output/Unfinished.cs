@@ -9,9 +9,6 @@ internal sealed partial class Unfinished : IDisposable
 {
     private static readonly ConcurrentDictionary<string, bool> s_all = [];
 
-    // What ends the process, and with which code: 128 and the signal's number, as shells count.
-    private static readonly Dictionary<PosixSignal, int> s_signals = new() { [PosixSignal.SIGHUP] = 129, [PosixSignal.SIGINT] = 130, [PosixSignal.SIGQUIT] = 131, [PosixSignal.SIGTERM] = 143 };
-
     private static volatile bool s_isLeaving;
 
     private Unfinished(string path) => s_all[Name = path] = true;
@@ -26,7 +23,8 @@ internal sealed partial class Unfinished : IDisposable
     public static Unfinished NewDirectory() => new(Directory.CreateTempSubdirectory("qkv-").FullName);
 
     /// <summary>Makes Ctrl-C, a polite kill and a terminal that closes leave nothing behind.</summary>
-    public static IDisposable RemoveWhenInterrupted() => new Registrations([.. s_signals.Keys.Select(signal => PosixSignalRegistration.Create(signal, Leave))]);
+    public static IDisposable RemoveWhenInterrupted() => new Registrations(
+        [On(PosixSignal.SIGHUP), On(PosixSignal.SIGINT), On(PosixSignal.SIGQUIT), On(PosixSignal.SIGTERM)]);
 
     /// <summary>To be called where something went wrong: an error that only comes of files that are being taken away is not to be told.</summary>
     public static void WaitIfInterrupted()
@@ -59,12 +57,15 @@ internal sealed partial class Unfinished : IDisposable
         }
     }
 
+    private static PosixSignalRegistration On(PosixSignal signal) => PosixSignalRegistration.Create(signal, Leave);
+
     private static void Leave(PosixSignalContext context)
     {
         context.Cancel = true;
         s_isLeaving = true;
         foreach (string name in s_all.Keys) RemoveWhileWritten(name);
-        Environment.Exit(s_signals[context.Signal]);
+        // 128 and the signal's number, as shells count.
+        Environment.Exit(128 + context.Signal switch { PosixSignal.SIGHUP => 1, PosixSignal.SIGINT => 2, PosixSignal.SIGQUIT => 3, _ => 15 });
     }
 
     /// <summary>A file that appears in a directory while it is being removed keeps it: once more then, and at last it is left.</summary>

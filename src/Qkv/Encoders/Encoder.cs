@@ -63,29 +63,39 @@ internal sealed unsafe class Encoder
     public ReadOnlySpan<EncoderLayer> Layers => _layers;
 
     /// <summary>
-    /// Has the kernels compiled that models of a kind use, by a forward pass of the smallest one there is: for another thread to do while parameters are read. Only the
-    /// first call for a precision does anything.
+    /// Has the kernels compiled that nearly all models use, by a forward pass of the smallest one there is: for another thread to do while arguments or parameters are
+    /// read. Only the first call for a precision does anything.
     /// </summary>
-    public static void Compile(EncoderConfig config, Precision precision)
+    public static void Compile(Precision precision)
     {
         const int features = 32;
-        if (!RuntimeFeature.IsDynamicCodeCompiled || !ActivationFunctions.Supported.Contains(config.Activation)) return;
-        if (Interlocked.Exchange(ref s_compiled[(int)precision], 1) != 0) return;
-        EncoderConfig smallest = config with
+        if (!RuntimeFeature.IsDynamicCodeCompiled || Interlocked.Exchange(ref s_compiled[(int)precision], 1) != 0) return;
+        var smallest = new EncoderConfig
         {
+            ModelType = "bert",
+            Architectures = [],
             VocabularySize = 1,
+            HiddenSize = features,
             Layers = 1,
             Heads = 1,
-            HiddenSize = features,
             IntermediateSize = features,
+            Activation = "gelu",
             MaxPositions = 1,
             TypeVocabularySize = 1,
+            LayerNormEpsilon = 1e-12,
+            PadTokenId = 0,
+            Labels = null,
+            NumLabels = 0,
+            ProblemType = null,
+            PositionEmbeddingType = "absolute",
+            TieWordEmbeddings = true,
+            TorchDtype = null,
         };
         // What its parameters are does not matter.
         var table = new EmbeddingTable(1, features, NumberFormat.Float32);
-        var normalization = new Normalization(new float[features], new float[features], config.LayerNormEpsilon);
+        var normalization = new Normalization(new float[features], new float[features], smallest.LayerNormEpsilon);
         var layer = new EncoderLayer(new SelfAttention(Map(3), 1), Map(1), normalization,
-            new FeedForward(Map(1), Map(1), ActivationFunctions.Parse(config.Activation)), normalization);
+            new FeedForward(Map(1), Map(1), Activation.Gelu), normalization);
         var encoder = new Encoder(smallest, new TokenEmbedding(table, table, table, normalization), [layer], threads: 1);
         var batch = new TokenBatch();
         batch.Add([0]);

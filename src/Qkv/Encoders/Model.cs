@@ -10,13 +10,13 @@ namespace Qkv.Encoders;
 /// </summary>
 internal sealed class Model
 {
+    private readonly IEnumerable<ParameterInfo> _stored;
+
     private Model(EncoderConfig config, Encoder encoder, TaskHeads heads, ParameterSet parameters)
     {
         (Config, Encoder, Heads) = (config, encoder, heads);
-        ParameterPath = parameters.File.Path;
-        ParameterCount = parameters.File.Parameters.Values.Sum(parameter => parameter.Count);
-        Types = [.. parameters.File.Parameters.Values.Select(parameter => parameter.Type).Distinct().Order()];
-        Ignored = parameters.Ignored;
+        (ParameterPath, Ignored) = (parameters.File.Path, parameters.Ignored);
+        _stored = parameters.File.Parameters.Values;
     }
 
     public EncoderConfig Config { get; }
@@ -28,10 +28,10 @@ internal sealed class Model
     /// <summary>The file that the parameters came from.</summary>
     public string ParameterPath { get; }
 
-    public long ParameterCount { get; }
+    public long ParameterCount => _stored.Sum(parameter => parameter.Count);
 
     /// <summary>The types that the file stores its tensors in.</summary>
-    public IReadOnlyList<ElementType> Types { get; }
+    public IEnumerable<ElementType> Types => _stored.Select(parameter => parameter.Type).Distinct().Order();
 
     /// <summary>Tensors of the file that nothing uses.</summary>
     public IReadOnlyList<string> Ignored { get; }
@@ -50,7 +50,7 @@ internal sealed class Model
     public static Model Load(string directory, int threads, Precision precision = Precision.Float32, LayerMaps quantized = LayerMaps.All)
     {
         EncoderConfig config = EncoderConfig.Load(directory);
-        _ = Task.Run(() => Encoder.Compile(config, precision));
+        _ = Task.Run(() => Encoder.Compile(precision));
         using ParameterFile file = ParameterFile.OpenDirectory(directory);
         ParameterSet parameters = ParameterSet.Resolve(file, config);
         var reader = new ModelReader(parameters, precision, quantized);
@@ -66,8 +66,6 @@ internal sealed class Model
 internal sealed class ModelReader(ParameterSet parameters, Precision precision = Precision.Float32, LayerMaps quantized = LayerMaps.All, bool train = false)
 {
     private const int BytesPerPiece = 1 << 20;
-
-    private static readonly ParallelOptions s_reading = new() { MaxDegreeOfParallelism = Workers.Limit };
 
     private readonly EncoderConfig _config = parameters.Config;
     private readonly Dictionary<string, Parameter> _learned = [];
@@ -86,19 +84,33 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
     {
         Encoder encoder = ReadEncoder(threads);
         TaskHeads heads = ReadHeads(encoder.Embedding.Words);
-        try
-        {
-            Parallel.ForEach(_pieces, s_reading, () => new float[_buffer], (piece, _, buffer) =>
-            {
-                piece(buffer);
-                return buffer;
-            }, _ => { });
-        }
-        catch (AggregateException several)
-        {
-            ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
-        }
+        ReadPieces();
         return (encoder, heads);
+    }
+
+    /// <summary>By threads of its own: those of the pool and of the team are compiling what the first text will need.</summary>
+    private void ReadPieces()
+    {
+        int next = -1;
+        ExceptionDispatchInfo? failure = null;
+        var others = new Thread[Math.Min(Workers.Limit, Math.Max(_pieces.Count, 1)) - 1];
+        for (int i = 0; i < others.Length; i++) (others[i] = new Thread(Work)).Start();
+        Work();
+        foreach (Thread other in others) other.Join();
+        failure?.Throw();
+
+        void Work()
+        {
+            try
+            {
+                var buffer = new float[_buffer];
+                for (int i; failure == null && (i = Interlocked.Increment(ref next)) < _pieces.Count;) _pieces[i](buffer);
+            }
+            catch (Exception e)
+            {
+                Interlocked.CompareExchange(ref failure, ExceptionDispatchInfo.Capture(e), null);
+            }
+        }
     }
 
     private Encoder ReadEncoder(int threads)

@@ -45,34 +45,37 @@ public enum Activation
 /// <summary>Activation functions by their Hugging Face names, over rows of numbers.</summary>
 public static class ActivationFunctions
 {
-    private static readonly Dictionary<string, Activation> Names = new()
-    {
-        ["linear"] = Activation.Linear,
-        ["gelu"] = Activation.Gelu,
-        ["gelu_python"] = Activation.Gelu,
-        ["gelu_new"] = Activation.GeluTanh,
-        ["gelu_fast"] = Activation.GeluTanh,
-        ["gelu_pytorch_tanh"] = Activation.GeluTanh,
-        ["gelu_10"] = Activation.Gelu10,
-        ["quick_gelu"] = Activation.QuickGelu,
-        ["relu"] = Activation.Relu,
-        ["relu2"] = Activation.Relu2,
-        ["relu6"] = Activation.Relu6,
-        ["sigmoid"] = Activation.Sigmoid,
-        ["silu"] = Activation.Silu,
-        ["swish"] = Activation.Silu,
-        ["tanh"] = Activation.Tanh,
-        ["mish"] = Activation.Mish,
-    };
+    private static readonly (string Name, Activation Activation)[] Names =
+    [
+        ("linear", Activation.Linear),
+        ("gelu", Activation.Gelu),
+        ("gelu_python", Activation.Gelu),
+        ("gelu_new", Activation.GeluTanh),
+        ("gelu_fast", Activation.GeluTanh),
+        ("gelu_pytorch_tanh", Activation.GeluTanh),
+        ("gelu_10", Activation.Gelu10),
+        ("quick_gelu", Activation.QuickGelu),
+        ("relu", Activation.Relu),
+        ("relu2", Activation.Relu2),
+        ("relu6", Activation.Relu6),
+        ("sigmoid", Activation.Sigmoid),
+        ("silu", Activation.Silu),
+        ("swish", Activation.Silu),
+        ("tanh", Activation.Tanh),
+        ("mish", Activation.Mish),
+    ];
 
     /// <summary>The names that <see cref="Parse"/> knows.</summary>
-    public static IReadOnlyCollection<string> Supported => Names.Keys;
+    public static IReadOnlyCollection<string> Supported => Array.ConvertAll(Names, one => one.Name);
 
     /// <summary>The activation of a <c>config.json</c>.</summary>
     /// <exception cref="ArgumentException">The name is not supported.</exception>
-    public static Activation Parse(string name) => Names.TryGetValue(name, out Activation activation)
-        ? activation
-        : throw new ArgumentException($"The activation '{name}' is not supported; supported are {string.Join(", ", Names.Keys)}.", nameof(name));
+    public static Activation Parse(string name)
+    {
+        foreach ((string known, Activation activation) in Names)
+            if (known == name) return activation;
+        throw new ArgumentException($"The activation '{name}' is not supported; supported are {string.Join(", ", Supported)}.", nameof(name));
+    }
 
     /// <summary>y[i] = activation(x[i]); <paramref name="y"/> may be <paramref name="x"/>.</summary>
     /// <exception cref="ArgumentException">The lengths differ.</exception>

@@ -70,9 +70,18 @@ internal readonly struct ConfigFields(JsonElement root, string file)
             return [];
         }
 
-        return value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(item => item.ValueKind == JsonValueKind.String)
-            ? [.. value.EnumerateArray().Select(item => item.GetString()!)]
-            : throw Bad(name, Found(value), "a list of texts");
+        List<string> texts = [];
+        bool isList = value.ValueKind == JsonValueKind.Array;
+        if (isList)
+        {
+            foreach (JsonElement item in value.EnumerateArray())
+            {
+                isList = isList && item.ValueKind == JsonValueKind.String;
+                if (isList) texts.Add(item.GetString()!);
+            }
+        }
+
+        return isList ? texts : throw Bad(name, Found(value), "a list of texts");
     }
 
     /// <summary>The texts of an object whose keys are the numbers 0 to n-1, in their order; null where missing or empty.</summary>

@@ -8,7 +8,15 @@ namespace Qkv.Parameters;
 public sealed record ParameterInfo(string Name, ElementType Type, IReadOnlyList<long> Shape, string File)
 {
     /// <summary>The number of elements: the product of the sizes.</summary>
-    public long Count => Shape.Aggregate(1L, static (product, size) => product * size);
+    public long Count
+    {
+        get
+        {
+            long count = 1;
+            for (int i = 0; i < Shape.Count; i++) count *= Shape[i];
+            return count;
+        }
+    }
 
     /// <summary>A shape as it is written in messages: <c>(200, 32)</c>; one of absurdly many sizes is cut.</summary>
     internal static string Describe(IReadOnlyList<long> shape)
@@ -20,18 +28,13 @@ public sealed record ParameterInfo(string Name, ElementType Type, IReadOnlyList<
     /// <summary>The product of the sizes, or false where it is more than any file can hold.</summary>
     internal static bool TryCount(IReadOnlyList<long> shape, int elementSize, out long count)
     {
-        Int128 product = 1;
-        foreach (long size in shape)
+        count = 1;
+        for (int i = 0; i < shape.Count; i++)
         {
-            product *= size;
-            if (size < 0 || product * elementSize > long.MaxValue)
-            {
-                count = 0;
-                return false;
-            }
+            if (shape[i] < 0 || Math.BigMul(count, shape[i], out long product) != 0 || product < 0 || product > long.MaxValue / elementSize) return false;
+            count = product;
         }
 
-        count = (long)product;
         return true;
     }
 }

@@ -21,7 +21,7 @@ internal sealed class SafetensorsHeader
     private readonly Dictionary<string, ParameterInfo> _parameters = [];
     private readonly Dictionary<string, long> _offsets = [];
     private readonly Dictionary<string, string> _metadata = [];
-    private readonly List<(string Name, long Begin, long End)> _ranges = [];
+    private readonly List<Range> _ranges = [];
 
     private SafetensorsHeader(string file) => _file = file;
 
@@ -198,7 +198,7 @@ internal sealed class SafetensorsHeader
         }
 
         _parameters.Add(name, new ParameterInfo(name, type, shape, _file));
-        _ranges.Add((name, begin, end));
+        _ranges.Add(new Range(name, begin, end));
     }
 
     /// <summary>In order of their offsets the tensors must follow each other without overlap or hole, up to the file's end.</summary>
@@ -206,7 +206,8 @@ internal sealed class SafetensorsHeader
     {
         long available = fileLength - dataStart;
         long expected = 0;
-        foreach ((string name, long begin, long end) in _ranges.OrderBy(range => range.Begin).ThenBy(range => range.End))
+        _ranges.Sort(static (a, b) => a.Begin != b.Begin ? a.Begin.CompareTo(b.Begin) : a.End.CompareTo(b.End));
+        foreach ((string name, long begin, long end) in _ranges)
         {
             if (end > available)
             {
@@ -232,4 +233,6 @@ internal sealed class SafetensorsHeader
             BadFile.Throw(_file, $"its tensors end at byte {expected} of the data, which has {available}.");
         }
     }
+
+    private sealed record Range(string Name, long Begin, long End);
 }

@@ -17,7 +17,7 @@ internal sealed class BertNormalizer
     private const int LongestExpansion = 8;
 
     private static readonly Lock s_gate = new();
-    private static readonly Dictionary<NormalizerOptions, BertNormalizer> s_shared = [];
+    private static readonly List<BertNormalizer> s_shared = []; // one for each of the few ways to set the switches
 
     private readonly uint[] _table = new uint[char.MaxValue + 1];
     private readonly string[] _expansions = new string[char.MaxValue + 1]; // of the characters that expand
@@ -33,9 +33,10 @@ internal sealed class BertNormalizer
         options = options with { StripAccents = options.StripsAccents };
         lock (s_gate)
         {
-            if (!s_shared.TryGetValue(options, out BertNormalizer? normalizer))
+            BertNormalizer? normalizer = s_shared.Find(known => known.Options == options);
+            if (normalizer is null)
             {
-                s_shared[options] = normalizer = new BertNormalizer(options);
+                s_shared.Add(normalizer = new BertNormalizer(options));
             }
             return normalizer;
         }

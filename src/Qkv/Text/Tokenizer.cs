@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 
 namespace Qkv.Text;
 
@@ -19,15 +20,18 @@ public sealed class Tokenizer
 {
     private readonly TokenizerParts _parts;
     private readonly TextPipeline _pipeline;
-    private readonly HashSet<int> _special;
-    private readonly Dictionary<int, string> _decoded;   // added tokens that are found normalized are also written so
+    private readonly HashSet<int> _special = [];
+    private readonly Dictionary<int, string> _decoded = [];   // added tokens that are found normalized are also written so
 
     internal Tokenizer(TokenizerParts parts)
     {
         _parts = parts;
         _pipeline = new TextPipeline(parts);
-        _decoded = parts.Added.Where(token => token.Normalized).DistinctBy(token => token.Id).ToDictionary(token => token.Id, token => Normalize(token.Content));
-        _special = [.. parts.Added.Where(token => token.Special).Select(token => token.Id)];
+        foreach (AddedToken token in parts.Added)
+        {
+            if (token.Normalized) _decoded.TryAdd(token.Id, Normalize(token.Content));
+            if (token.Special) _special.Add(token.Id);
+        }
     }
 
     /// <summary>Tokens and ids, added tokens included.</summary>
@@ -85,6 +89,12 @@ public sealed class Tokenizer
             ? new Tokenizer(VocabularyDirectory.Read(directory))
             : throw new FileNotFoundException(
                 $"{directory}: expected {TokenizerJson.FileName} or {VocabularyDirectory.FileName}, found neither.", json);
+    }
+
+    /// <summary>Has the hot path compiled and the tables of characters read: for another thread to do while parameters are read.</summary>
+    internal void Compile()
+    {
+        if (RuntimeFeature.IsDynamicCodeCompiled) Append("a", new ArrayBufferWriter<int>());
     }
 
     /// <summary>A text, or a pair of texts, as tokens with everything known about them.</summary>

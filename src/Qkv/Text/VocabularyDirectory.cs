@@ -36,26 +36,25 @@ internal static class VocabularyDirectory
 
         string[] lines = Vocabulary.ReadLines(path);
         var modelTokens = new HashSet<string>(lines, StringComparer.Ordinal);
-        var added = new SortedDictionary<int, AddedToken>();
-        ReadAdded(directory, settings, added);
+        List<AddedToken> given = ReadAdded(directory, settings);
         string Name(string key, string usual) => Token(settings, key) ?? Token(names, key) ?? usual;
         string unknown = Name("unk_token", "[UNK]"), cls = Name("cls_token", "[CLS]"), sep = Name("sep_token", "[SEP]");
         string pad = Name("pad_token", "[PAD]"), mask = Name("mask_token", "[MASK]");
 
-        Vocabulary vocabulary = Join(path, lines, modelTokens, added);
+        Vocabulary vocabulary = Join(path, lines, modelTokens, given);
         int Required(string token) => vocabulary.TryGet(token, out int id)
             ? id
             : throw new InvalidDataException($"{path}: the vocabulary has no token {Vocabulary.Quote(token)}, which is needed.");
         Required(unknown);
         Template template = Template.Bert((cls, Required(cls)), (sep, Required(sep)));
+        var added = new AddedToken?[vocabulary.Count];
+        foreach (AddedToken token in given) added[token.Id] = token;
         foreach (string special in (string[])[unknown, cls, sep, pad, mask, .. Additional(settings), .. Additional(names)])
         {
             // Settings of the token that added_tokens_decoder gives stay; a special token the vocabulary lacks is of no use.
             if (vocabulary.TryGet(special, out int id))
             {
-                added[id] = added.TryGetValue(id, out AddedToken? known)
-                    ? known with { Special = true }
-                    : new AddedToken(special, id, Special: true);
+                added[id] = added[id] is { } known ? known with { Special = true } : new AddedToken(special, id, Special: true);
             }
         }
         return new TokenizerParts
@@ -67,7 +66,7 @@ internal static class VocabularyDirectory
                 StripAccents: Setting(settings, "strip_accents")?.Boolean(),
                 Lowercase: Setting(settings, "do_lower_case")?.Boolean() ?? true),
             Template = template,
-            Added = [.. added.Values],
+            Added = [.. added.OfType<AddedToken>()],
             Decoder = new("##", cleanUp: true),
             Pad = new PadToken(vocabulary.TryGet(pad, out int padId) ? padId : 0, pad, 0),
             UnknownToken = unknown,
@@ -77,11 +76,12 @@ internal static class VocabularyDirectory
     }
 
     /// <summary>The lines, and behind them the tokens that were only added.</summary>
-    private static Vocabulary Join(string path, string[] lines, HashSet<string> modelTokens, SortedDictionary<int, AddedToken> added)
+    private static Vocabulary Join(string path, string[] lines, HashSet<string> modelTokens, List<AddedToken> added)
     {
         var tokens = new List<string>(lines);
-        foreach ((int id, AddedToken token) in added)
+        foreach (AddedToken token in added)
         {
+            int id = token.Id;
             if (id == tokens.Count && !modelTokens.Contains(token.Content))
             {
                 tokens.Add(token.Content);
@@ -120,36 +120,37 @@ internal static class VocabularyDirectory
         }
     }
 
-    private static void ReadAdded(string directory, JsonField settings, SortedDictionary<int, AddedToken> added)
+    /// <summary>Added tokens in the order of their ids.</summary>
+    private static List<AddedToken> ReadAdded(string directory, JsonField settings)
     {
-        using JsonDocument? document = Open(directory, "added_tokens.json", out JsonField plain);
-        if (document is not null)
-        {
-            foreach ((string token, JsonField id) in plain.Members())
-            {
-                Add(new AddedToken(token, id.Integer(), Normalized: true), id);
-            }
-        }
+        List<AddedToken> added = [];
+        using JsonDocument? document = Open(directory, "added_tokens.json", out JsonField source);
         if (Setting(settings, "added_tokens_decoder") is { IsNull: false } decoder)
         {
-            added.Clear();   // The newer form says all that the older file does.
+            source = decoder;   // The newer form says all that the older file does.
             foreach ((string key, JsonField token) in decoder.Members())
             {
                 int id = int.TryParse(key, out int value) && value >= 0 ? value : throw token.Wrong("an id as its name");
                 bool special = token["special"].Boolean(false);
-                Add(new AddedToken(
+                added.Add(new AddedToken(
                     token["content"].String(), id, special, token["single_word"].Boolean(false), token["lstrip"].Boolean(false),
-                    token["rstrip"].Boolean(false), token["normalized"].Boolean(!special)), token);
+                    token["rstrip"].Boolean(false), token["normalized"].Boolean(!special)));
             }
         }
-
-        void Add(AddedToken token, JsonField place)
+        else if (document is not null)
         {
-            if (!added.TryAdd(token.Id, token))
+            foreach ((string token, JsonField id) in source.Members()) added.Add(new AddedToken(token, id.Integer(), Normalized: true));
+        }
+        added.Sort(static (a, b) => a.Id.CompareTo(b.Id));
+        for (int i = 1; i < added.Count; i++)
+        {
+            if (added[i].Id == added[i - 1].Id)
             {
-                throw new InvalidDataException($"{place.File}: {place.Path}: id {token.Id} is given twice.");
+                throw new InvalidDataException(
+                    $"{source.File}: id {added[i].Id} is given twice, to {Vocabulary.Quote(added[i - 1].Content)} and to {Vocabulary.Quote(added[i].Content)}.");
             }
         }
+        return added;
     }
 
     private static IEnumerable<string> Additional(JsonField root) =>
