@@ -54,7 +54,12 @@ internal static class Options
     };
 
     public static Argument<string[]> Texts(string description, bool required = true) =>
-        new("TEXT") { Description = description, Arity = required ? ArgumentArity.OneOrMore : ArgumentArity.ZeroOrMore };
+        new("TEXT")
+        {
+            Description = description,
+            Arity = required ? ArgumentArity.OneOrMore : ArgumentArity.ZeroOrMore,
+            CustomParser = result => [.. result.Tokens.Select(token => token.Value)],
+        };
 
     private static string? OneOf(ArgumentResult result, string name, string[] words)
     {

@@ -74,12 +74,13 @@ public sealed unsafe partial class TextEncoder
             if (loaded != null) _ = Task.Run(loaded.Compile);
             return loaded;
         });
+        Task<EmbeddingRecipe> asking = Task.Run(() => EmbeddingRecipe.Load(directory));
         Model model = Model.Load(directory, threads, precision);
         Tokenizer? tokenizer = reading.GetAwaiter().GetResult();
         if (tokenizer != null && tokenizer.Vocabulary.Count > model.Config.VocabularySize)
             throw new InvalidDataException(
                 $"{directory}: the tokenizer has {tokenizer.Vocabulary.Count:N0} entries, but the model only {model.Config.VocabularySize:N0}; they do not belong together.");
-        EmbeddingRecipe recipe = EmbeddingRecipe.Load(directory);
+        EmbeddingRecipe recipe = asking.GetAwaiter().GetResult();
         if (recipe.LowerCase && tokenizer is { Normalizer.Lowercase: false })
             throw new InvalidDataException(
                 $"{Path.Combine(directory, "sentence_bert_config.json")}: do_lower_case is true, which is supported only where the tokenizer lower-cases, and this one does not; set it to false if the model was trained so.");

@@ -68,29 +68,11 @@ internal sealed unsafe class Encoder
     /// </summary>
     public static void Compile(Precision precision)
     {
-        const int features = 32;
         if (!RuntimeFeature.IsDynamicCodeCompiled || Interlocked.Exchange(ref s_compiled[(int)precision], 1) != 0) return;
-        var smallest = new EncoderConfig
-        {
-            ModelType = "bert",
-            Architectures = [],
-            VocabularySize = 1,
-            HiddenSize = features,
-            Layers = 1,
-            Heads = 1,
-            IntermediateSize = features,
-            Activation = "gelu",
-            MaxPositions = 1,
-            TypeVocabularySize = 1,
-            LayerNormEpsilon = 1e-12,
-            PadTokenId = 0,
-            Labels = null,
-            NumLabels = 0,
-            ProblemType = null,
-            PositionEmbeddingType = "absolute",
-            TieWordEmbeddings = true,
-            TorchDtype = null,
-        };
+        EncoderConfig smallest = EncoderConfig.Parse("""
+            {"model_type": "bert", "vocab_size": 1, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 32, "max_position_embeddings": 1, "type_vocab_size": 1}
+            """u8, nameof(Compile));
+        int features = smallest.HiddenSize;
         // What its parameters are does not matter.
         var table = new EmbeddingTable(1, features, NumberFormat.Float32);
         var normalization = new Normalization(new float[features], new float[features], smallest.LayerNormEpsilon);

@@ -164,8 +164,7 @@ public static unsafe partial class FlashAttention
     /// <summary>No key has been seen: m = −∞, l = 0, up to whole blocks of rows.</summary>
     private static void BeginSums(float* m, float* l, int queries)
     {
-        new Span<float>(m, Room(queries)).Fill(float.NegativeInfinity);
-        new Span<float>(l, Room(queries)).Clear();
+        for (int i = 0; i < Room(queries); i++) (m[i], l[i]) = (float.NegativeInfinity, 0f);
     }
 
     /// <summary>context = o / l, times what a head is multiplied by; zero where a query sees no key.</summary>

@@ -6,4 +6,4 @@ namespace Qkv.Parameters;
 /// <param name="StoredNames">The names it may be stored under; two of them in one file are ambiguous.</param>
 /// <param name="TiedTo">Stored names that hold the same numbers, and stand in for it where it is not stored itself.</param>
 internal sealed record LogicalParameter(
-    string Name, IReadOnlyList<long> Shape, IReadOnlyList<string> StoredNames, IReadOnlyList<string> TiedTo);
+    string Name, long[] Shape, IReadOnlyList<string> StoredNames, IReadOnlyList<string> TiedTo);

@@ -40,8 +40,15 @@ public sealed class ParameterSet
         }
 
         heads.ExceptWith(encoder);
-        Heads = [.. file.Parameters.Keys.Where(heads.Contains).Order(StringComparer.Ordinal)];
-        Ignored = [.. file.Parameters.Keys.Except(heads).Except(encoder).Order(StringComparer.Ordinal)];
+        Heads = Sorted(file.Parameters.Keys.Where(heads.Contains));
+        Ignored = Sorted(file.Parameters.Keys.Except(heads).Except(encoder));
+
+        static List<string> Sorted(IEnumerable<string> names)
+        {
+            List<string> sorted = [.. names];
+            sorted.Sort(StringComparer.Ordinal);
+            return sorted;
+        }
     }
 
     /// <summary>The file that the parameters are read from; it stays the caller's to dispose.</summary>
@@ -141,7 +148,9 @@ public sealed class ParameterSet
 
     private static void Check(ParameterInfo found, LogicalParameter expected)
     {
-        if (!found.Shape.SequenceEqual(expected.Shape))
+        bool same = found.Shape.Count == expected.Shape.Length;
+        for (int i = 0; same && i < expected.Shape.Length; i++) same = found.Shape[i] == expected.Shape[i];
+        if (!same)
         {
             BadFile.Throw(
                 found.File,

@@ -1,5 +1,3 @@
-using System.IO.Compression;
-
 namespace Qkv.Text;
 
 /// <summary>
@@ -19,41 +17,40 @@ internal static partial class UnicodeData
     private static readonly int[] s_decomposed, s_decompositionStart, s_decompositions;
 
     /// <summary>
-    /// Unpacks the tables: raw deflate over unsigned LEB128 numbers, differences to the number before where values ascend.
+    /// Unpacks the tables: unsigned LEB128 numbers, differences to the number before where values ascend.
     /// </summary>
     static UnicodeData()
     {
-        using var packed = new MemoryStream(Convert.FromBase64String(Packed));
-        using var numbers = new BufferedStream(new DeflateStream(packed, CompressionMode.Decompress), 1 << 14);
-        s_dropped = Ranges(numbers);
-        s_nonspacing = Ranges(numbers);
-        s_punctuation = Ranges(numbers);
-        s_combining = new int[3 * Number(numbers)];
+        ReadOnlySpan<byte> numbers = Convert.FromBase64String(Packed);
+        s_dropped = Ranges(ref numbers);
+        s_nonspacing = Ranges(ref numbers);
+        s_punctuation = Ranges(ref numbers);
+        s_combining = new int[3 * Number(ref numbers)];
         for (int i = 0, last = 0; i < s_combining.Length; i += 3)
         {
-            s_combining[i] = last + Number(numbers);
-            s_combining[i + 1] = last = s_combining[i] + Number(numbers);
-            s_combining[i + 2] = Number(numbers);
+            s_combining[i] = last + Number(ref numbers);
+            s_combining[i + 1] = last = s_combining[i] + Number(ref numbers);
+            s_combining[i + 2] = Number(ref numbers);
         }
-        s_lower = new int[4 * Number(numbers)];
+        s_lower = new int[4 * Number(ref numbers)];
         for (int i = 0, last = 0; i < s_lower.Length; i += 4)
         {
-            s_lower[i] = last += Number(numbers);
-            s_lower[i + 1] = Number(numbers);
-            s_lower[i + 2] = Number(numbers);
-            s_lower[i + 3] = Signed(numbers);
+            s_lower[i] = last += Number(ref numbers);
+            s_lower[i + 1] = Number(ref numbers);
+            s_lower[i + 2] = Number(ref numbers);
+            s_lower[i + 3] = Signed(ref numbers);
         }
-        int count = Number(numbers);
+        int count = Number(ref numbers);
         s_decomposed = new int[count];
         s_decompositionStart = new int[count + 1];
         var all = new List<int>(3 * count);
         for (int i = 0, last = 0; i < count; i++)
         {
-            s_decomposed[i] = last += Number(numbers);
-            int length = Number(numbers), previous = last;
+            s_decomposed[i] = last += Number(ref numbers);
+            int length = Number(ref numbers), previous = last;
             for (int k = 0; k < length; k++)
             {
-                all.Add(previous += Signed(numbers));
+                all.Add(previous += Signed(ref numbers));
             }
             s_decompositionStart[i + 1] = all.Count;
         }
@@ -150,33 +147,32 @@ internal static partial class UnicodeData
         return (low - 1) * width;
     }
 
-    private static int[] Ranges(Stream numbers)
+    private static int[] Ranges(ref ReadOnlySpan<byte> numbers)
     {
-        int[] ranges = new int[2 * Number(numbers)];
+        int[] ranges = new int[2 * Number(ref numbers)];
         for (int i = 0, last = 0; i < ranges.Length; i += 2)
         {
-            ranges[i] = last + Number(numbers);
-            ranges[i + 1] = last = ranges[i] + Number(numbers);
+            ranges[i] = last + Number(ref numbers);
+            ranges[i + 1] = last = ranges[i] + Number(ref numbers);
         }
         return ranges;
     }
 
-    private static int Number(Stream numbers)
+    private static int Number(ref ReadOnlySpan<byte> numbers)
     {
-        int value = 0, shift = 0, read;
+        int value = 0, bytes = 0;
         do
         {
-            read = numbers.ReadByte();
-            value |= (read & 127) << shift;
-            shift += 7;
+            value |= (numbers[bytes] & 127) << 7 * bytes;
         }
-        while (read >= 128);
+        while (numbers[bytes++] >= 128);
+        numbers = numbers[bytes..];
         return value;
     }
 
-    private static int Signed(Stream numbers)
+    private static int Signed(ref ReadOnlySpan<byte> numbers)
     {
-        int value = Number(numbers);
+        int value = Number(ref numbers);
         return (value & 1) == 0 ? value >> 1 : -(value >> 1) - 1;
     }
 }
