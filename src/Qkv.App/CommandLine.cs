@@ -20,21 +20,21 @@ internal static class CommandLine
     private static readonly ParserConfiguration s_parser = new() { ResponseFileTokenReplacer = null, EnablePosixBundling = false };
 
     // A start waits for every line that the runtime compiles, so only the verb that is asked for is made; for help and mistakes all are.
-    private static readonly (string Name, bool Encodes, Func<CommonOptions, Command> Create)[] s_verbs =
+    private static readonly Verb[] s_verbs =
     [
-        ("attend", true, AttendCommand.Create),
-        ("embed", true, EmbedCommand.Create),
-        ("fill-mask", true, FillMaskCommand.Create),
-        ("classify", true, ClassifyCommand.Create),
-        ("ner", true, NerCommand.Create),
-        ("answer", true, AnswerCommand.Create),
-        ("tokenize", false, TokenizeCommand.Create),
-        ("trace", true, TraceCommand.Create),
-        ("doctor", true, DoctorCommand.Create),
-        ("convert", false, ConvertCommand.Create),
-        ("train", true, TrainCommand.Create),
-        ("evaluate", true, EvaluateCommand.Create),
-        ("serve", true, ServeCommand.Create),
+        new("attend", true, AttendCommand.Create),
+        new("embed", true, EmbedCommand.Create),
+        new("fill-mask", true, FillMaskCommand.Create),
+        new("classify", true, ClassifyCommand.Create),
+        new("ner", true, NerCommand.Create),
+        new("answer", true, AnswerCommand.Create),
+        new("tokenize", false, TokenizeCommand.Create),
+        new("trace", true, TraceCommand.Create),
+        new("doctor", true, DoctorCommand.Create),
+        new("convert", false, ConvertCommand.Create),
+        new("train", true, TrainCommand.Create),
+        new("evaluate", true, EvaluateCommand.Create),
+        new("serve", true, ServeCommand.Create),
     ];
 
     public static int Run(IReadOnlyList<string> arguments, Terminal terminal)
@@ -60,8 +60,9 @@ internal static class CommandLine
     {
         // The parser passes over a first word in brackets, as that could be a directive.
         if (arguments is [['[', .., ']'] directive, ..]) throw new UsageException($"there is no command '{directive}'; see 'qkv --help'.");
-        if (arguments.Count > 0 && Array.Exists(s_verbs, verb => verb.Encodes && verb.Name == arguments[0])) _ = Task.Run(() => Encoder.Compile(Precision.Float32));
-        ParseResult result = Create(arguments, terminal).Parse(arguments, s_parser);
+        Verb? verb = Array.Find(s_verbs, known => known.Name == arguments.FirstOrDefault());
+        if (verb is { Encodes: true }) _ = Task.Run(() => Encoder.Compile(Precision.Float32));
+        ParseResult result = Create(verb, terminal).Parse(arguments, s_parser);
         if (SwitchWithValue(result, arguments) is { } assigned) throw new UsageException($"'{assigned}': the option takes no value; give it or leave it out.");
         if (result.Action is ParseErrorAction || result.Errors.Count > 0) throw new UsageException(Explain(result));
         if (UnknownOption(result, arguments) is { } unknown)
@@ -75,7 +76,7 @@ internal static class CommandLine
         });
     }
 
-    private static RootCommand Create(IReadOnlyList<string> arguments, Terminal terminal)
+    private static RootCommand Create(Verb? verb, Terminal terminal)
     {
         var common = new CommonOptions(terminal);
         var root = new RootCommand("Opens an encoder of the BERT family: every query, key, value, score and attention weight, and what they are good for.")
@@ -86,10 +87,8 @@ internal static class CommandLine
             common.Json,
             common.Verbose,
         };
-        string? first = arguments.FirstOrDefault();
-        bool known = s_verbs.Any(verb => verb.Name == first);
-        foreach ((string name, _, Func<CommonOptions, Command> create) in s_verbs)
-            if (!known || name == first) root.Add(create(common));
+        foreach (Verb one in s_verbs)
+            if (verb == null || one == verb) root.Add(one.Create(common));
         root.Directives.Clear();
         // "/?" is a text.
         ICollection<string> help = root.Options.OfType<HelpOption>().Single().Aliases;
@@ -168,4 +167,9 @@ internal static class CommandLine
         message = string.Concat(message.Where(c => !char.IsControl(c)));
         return message.Length > 0 && message[^1] is '.' or '!' or '?' ? message : message + ".";
     }
+
+    /// <param name="Name">The word.</param>
+    /// <param name="Encodes">Whether texts go through an encoder, whose kernels can be compiled while arguments are read.</param>
+    /// <param name="Create">Makes the command.</param>
+    private sealed record Verb(string Name, bool Encodes, Func<CommonOptions, Command> Create);
 }

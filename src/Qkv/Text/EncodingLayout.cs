@@ -16,11 +16,11 @@ internal sealed class EncodingLayout
     private readonly TokenizerParts _parts;
     private readonly SequenceTokens?[] _sequences;
     private readonly Side _padSide;
-    private ImmutableArray<Part> _kept = [];
-    private List<ImmutableArray<Part>> _overflowing = [];
+    private Part[] _kept = [];
+    private List<Part[]> _overflowing = [];
 
     /// <summary>A stretch [Start, End) of a template piece.</summary>
-    private readonly record struct Part(TemplatePiece Piece, int Start, int End)
+    private sealed record Part(TemplatePiece Piece, int Start, int End)
     {
         public int Length => End - Start;
     }
@@ -60,19 +60,19 @@ internal sealed class EncodingLayout
             throw TooMany($"{MostWindows} overflowing windows");
         }
         List<Part> next = [.. stretches.Select(stretch => new Part(piece, stretch.Start, stretch.End))];
-        var overflowing = new List<ImmutableArray<Part>>();
-        foreach (ImmutableArray<Part> window in _overflowing)
+        var overflowing = new List<Part[]>();
+        foreach (Part[] window in _overflowing)
         {
-            overflowing.AddRange(next.Select(window.Add));
+            overflowing.AddRange(next.Select(part => (Part[])[.. window, part]));
         }
-        overflowing.AddRange(next.Skip(1).Select(_kept.Add));
-        (_kept, _overflowing) = (_kept.Add(next[0]), overflowing);
+        overflowing.AddRange(next.Skip(1).Select(part => (Part[])[.. _kept, part]));
+        (_kept, _overflowing) = ([.. _kept, next[0]], overflowing);
     }
 
     private static ArgumentException TooMany(string limit) =>
         new($"Encode: expected at most {limit}, got more; use a greater MaxLength or a smaller Stride.");
 
-    private Encoding Build(ImmutableArray<Part> parts, int paddedLength, ImmutableArray<Encoding> overflowing)
+    private Encoding Build(Part[] parts, int paddedLength, ImmutableArray<Encoding> overflowing)
     {
         int length = parts.Sum(part => part.Length), total = Math.Max(length, paddedLength);
         int at = _padSide == Side.Left ? total - length : 0;

@@ -3,7 +3,7 @@ using System.Collections.Immutable;
 namespace Qkv.Text;
 
 /// <summary>A piece of a template: a sequence (0 or 1), or −1 and special tokens.</summary>
-internal readonly record struct TemplatePiece(int Sequence, ImmutableArray<int> Ids, ImmutableArray<string> Tokens, int TypeId);
+internal sealed record TemplatePiece(int Sequence, ImmutableArray<int> Ids, ImmutableArray<string> Tokens, int TypeId);
 
 /// <summary>
 /// Where the sequences and the special tokens go, for one text and for two.

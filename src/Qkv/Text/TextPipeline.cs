@@ -87,7 +87,7 @@ internal sealed class TextPipeline
     private AddedTokens? Search(TokenizerParts parts, Func<AddedToken, bool> which, Func<string, string> form)
     {
         // Of two that look the same once normalized, special ones come first.
-        AddedToken[] tokens = [.. parts.Added.Where(which).OrderBy(token => token.Special ? 0 : 1)];
+        AddedToken[] tokens = [.. parts.Added.Where(token => token.Special && which(token)), .. parts.Added.Where(token => !token.Special && which(token))];
         return tokens.Length == 0 ? null : new AddedTokens(tokens, form);
     }
 }
