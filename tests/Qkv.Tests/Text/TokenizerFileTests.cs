@@ -90,6 +90,7 @@ public class TokenizerFileTests
     [InlineData(Vocabulary, """{"added_tokens_decoder":{"x":{"content":"<x>"}}}""", "added_tokens_decoder")]
     [InlineData(Vocabulary, """{"added_tokens_decoder":{"3":{"content":"<x>"}}}""", "<x>")]
     [InlineData(Vocabulary, """{"added_tokens_decoder":{"99":{"content":"<x>"}}}""", "99")]
+    [InlineData(Vocabulary, """{"added_tokens_decoder":{"5":{"content":"<x>"},"05":{"content":"<y>"}}}""", "id 5 is given twice, to \"<x>\" and to \"<y>\"")]
     [InlineData(Vocabulary, "[", "not valid JSON")]
     public void A_broken_vocabulary_directory_is_refused(string vocabulary, string configuration, string word)
     {

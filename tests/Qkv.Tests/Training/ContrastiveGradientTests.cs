@@ -87,7 +87,7 @@ public class ContrastiveGradientTests
         // Small biases: large ones would make all vectors nearly parallel, where the gradient is a small difference of large numbers.
         double[][] values = [.. names.Select(name =>
         {
-            float[] numbers = RandomNumbers.Normal(random, (int)name.Shape.Aggregate((a, b) => a * b), name.Shape.Count > 1 ? 0.5 : 0.1);
+            float[] numbers = RandomNumbers.Normal(random, (int)name.Shape.Aggregate((a, b) => a * b), name.Shape.Length > 1 ? 0.5 : 0.1);
             return numbers.Select(number => (double)(name.Name.EndsWith("LayerNorm.weight", StringComparison.Ordinal) ? 1 + number : number)).ToArray();
         })];
         void Write(int moved = -1, double[]? direction = null, double by = 0) => SafetensorsWriter.Write(files.File("model.safetensors"), names.Select((name, k) =>
