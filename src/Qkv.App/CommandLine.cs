@@ -160,6 +160,8 @@ internal static class CommandLine
     /// <summary>The message on one line, without the parameter name that .NET appends, with a full stop.</summary>
     private static string Sentence(Exception e)
     {
+        // A mistake in an environment variable comes up where its value is first needed, inside of a type's initializer.
+        while (e is TypeInitializationException { InnerException: { } inner }) e = inner;
         string message = e is OutOfMemoryException ? "There is not enough memory for this input; make it shorter." : Unfinished.ByFinalNames(e.Message);
         if (e is ArgumentException { ParamName: { Length: > 0 } parameter })
             message = message.Replace($" (Parameter '{parameter}')", "", StringComparison.Ordinal);

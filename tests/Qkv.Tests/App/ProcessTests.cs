@@ -18,6 +18,16 @@ public class ProcessTests
     }
 
     [Fact]
+    public void A_level_that_does_not_exist_is_named_with_those_that_do()
+    {
+        using Process process = CommandProcess.Start(["embed", "a"], ("QKV_SIMD", "foo"));
+        string error = process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        Assert.Equal(1, process.ExitCode);
+        Command.IsOneSentence("QKV_SIMD=foo is not a SIMD level; use scalar, 128", error);
+    }
+
+    [Fact]
     public async Task A_reader_that_leaves_ends_it_quietly()
     {
         using Process process = CommandProcess.Start(["embed", "--input", "-"]);
