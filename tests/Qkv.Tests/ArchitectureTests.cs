@@ -11,7 +11,7 @@ public partial class ArchitectureTests
     {
         ["Kernels"] = [],
         ["Text"] = [],
-        ["Parameters"] = ["Kernels"],
+        ["Parameters"] = ["Kernels", "Text"],
         ["Encoders"] = ["Kernels", "Parameters", "Text"],
         ["Training"] = ["Encoders", "Kernels", "Parameters", "Text"],
     };

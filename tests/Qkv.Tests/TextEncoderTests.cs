@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.AI;
 using Qkv.Tests.Docs;
 
@@ -42,6 +43,35 @@ public class TextEncoderTests
         TextEmbedding embedding = s_encoder.Value.Embed([string.Concat(Enumerable.Repeat("酸菜鱼", 1000))])[0];
         Assert.True(embedding.Truncated);
         Assert.Equal(s_encoder.Value.MaxTokens, embedding.Tokens);
+    }
+
+    [Theory]
+    [InlineData("config.json")]
+    [InlineData("model.safetensors")]
+    [InlineData("vocab.txt")]
+    [InlineData("tokenizer_config.json")]
+    public void Links_are_followed_and_what_is_no_file_is_refused_before_it_is_opened(string file)
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Pipes and devices with names.");
+        using var copy = new TemporaryDirectory();
+        string models = Path.Combine(Document.Root, "models");
+        foreach (string one in (string[])["config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"]) File.CreateSymbolicLink(copy.File(one), Path.Combine(models, one));
+        TextEncoder.Load(copy.Path);
+
+        void Refused(string words, Action replace)
+        {
+            File.Delete(copy.File(file));
+            replace();
+            string message = Assert.Throws<InvalidDataException>(() => TextEncoder.Load(copy.Path)).Message;
+            Assert.Contains(copy.File(file), message);
+            Assert.Contains(words, message);
+        }
+
+        Refused("is empty", () => copy.Write(file, ""));
+        Refused("is a link to " + copy.File("gone"), () => File.CreateSymbolicLink(copy.File(file), copy.File("gone")));
+        Refused("no regular file", () => File.CreateSymbolicLink(copy.File(file), "/dev/zero"));
+        // Nobody ever writes to it.
+        Refused("no regular file", () => Process.Start("mkfifo", [copy.File(file)]).WaitForExit());
     }
 
     [Fact]

@@ -1,5 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
-using System.Text.Json;
+using Qkv.Text;
 
 namespace Qkv.Parameters;
 
@@ -18,13 +18,8 @@ internal static class BadFile
     [DoesNotReturn]
     public static void Throw(string file, string tensor, string reason) => throw Because(file, tensor, reason);
 
-    /// <summary>What was to be JSON: the reader's reason, with the line as people count.</summary>
-    public static InvalidDataException NotJson(string file, string what, Exception cause)
-    {
-        string reason = cause.Message.Split(" LineNumber:")[0].TrimEnd('.');
-        string place = cause is JsonException { LineNumber: { } line } ? $" (line {line + 1})" : "";
-        return Because(file, $"{what}: {reason}{place}.", cause);
-    }
+    /// <summary>What was to be JSON: the reader's reason and place.</summary>
+    public static InvalidDataException NotJson(string file, string what, Exception cause) => Because(file, $"{what}: {JsonMistake.Of(cause)}.", cause);
 
     /// <summary>Text from a file, short and printable enough for a message.</summary>
     public static string Quote(string? text)

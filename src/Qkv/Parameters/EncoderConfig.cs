@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Qkv.Text;
 
 namespace Qkv.Parameters;
 
@@ -93,7 +94,7 @@ public sealed partial record EncoderConfig
         ArgumentException.ThrowIfNullOrEmpty(directory);
         string path = Path.Combine(directory, "config.json");
         return File.Exists(path)
-            ? Parse(PositionedFile.ReadAll(path, MaxFileSize), path)
+            ? Parse(TextFile.ReadBytes(path, MaxFileSize), path)
             : throw new FileNotFoundException($"{directory}: it has no config.json; a Hugging Face model directory was expected.", path);
     }
 

@@ -1,4 +1,5 @@
 using Microsoft.Win32.SafeHandles;
+using Qkv.Text;
 
 namespace Qkv.Parameters;
 
@@ -13,16 +14,9 @@ internal sealed class PositionedFile : IDisposable
     public PositionedFile(string path)
     {
         Path = path;
+        TextFile.RegularLength(path);
         _handle = File.OpenHandle(path, share: FileShare.Read | FileShare.Delete, options: FileOptions.RandomAccess);
-        try
-        {
-            Length = RandomAccess.GetLength(_handle);
-        }
-        catch (NotSupportedException e)
-        {
-            _handle.Dispose();
-            throw BadFile.Because(path, "it is not a regular file.", e);
-        }
+        Length = RandomAccess.GetLength(_handle);
     }
 
     public string Path { get; }
@@ -48,20 +42,6 @@ internal sealed class PositionedFile : IDisposable
             offset += read;
             destination = destination[read..];
         }
-    }
-
-    /// <summary>The whole file, of at most <paramref name="limit"/> bytes.</summary>
-    public static byte[] ReadAll(string path, int limit)
-    {
-        using PositionedFile file = new(path);
-        if (file.Length > limit)
-        {
-            BadFile.Throw(path, $"it has {file.Length} bytes, more than the {limit} that such a file may have.");
-        }
-
-        byte[] bytes = new byte[file.Length];
-        file.Read(0, bytes);
-        return bytes;
     }
 
     public void Dispose() => _handle.Dispose();

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Qkv.Text;
 
 namespace Qkv.Parameters;
 
@@ -56,7 +57,7 @@ public sealed class ShardedFile : ParameterFile
         JsonDocumentOptions options = new() { MaxDepth = 8, AllowDuplicateProperties = false };
         try
         {
-            using JsonDocument document = JsonDocument.Parse(PositionedFile.ReadAll(path, MaxIndexSize), options);
+            using JsonDocument document = JsonDocument.Parse(TextFile.ReadBytes(path, MaxIndexSize), options);
             if (document.RootElement.ValueKind != JsonValueKind.Object
                 || !document.RootElement.TryGetProperty("weight_map", out JsonElement map)
                 || map.ValueKind != JsonValueKind.Object)

@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace Qkv.Text;
 
 /// <summary>
-/// Reads the text and JSON files of a tokenizer with a bound on their size; whatever is wrong is one InvalidDataException.
+/// Reads the text and JSON files of a model's directory with a bound on their size; whatever is wrong is one InvalidDataException.
 /// </summary>
 internal static class TextFile
 {
@@ -55,12 +55,25 @@ internal static class TextFile
         }
     }
 
-    private static byte[] ReadBytes(string path)
+    /// <summary>The bytes of a file that may have so many.</summary>
+    public static byte[] ReadBytes(string path, long limit = LargestFile)
     {
-        long length = new FileInfo(path).Length;
-        return length <= LargestFile
+        long length = RegularLength(path);
+        return length <= limit
             ? File.ReadAllBytes(path)
-            : throw new InvalidDataException($"{path}: {length} bytes; at most {LargestFile} are read.");
+            : throw new InvalidDataException($"{path}: it has {length} bytes, more than the {limit} that such a file may have.");
+    }
+
+    /// <summary>
+    /// The length of a file, or of the one that a link leads to. To be asked before it is opened: a pipe that nobody writes to would wait for ever, and a device may have
+    /// no end; both have no length.
+    /// </summary>
+    public static long RegularLength(string path)
+    {
+        FileSystemInfo? target = File.ResolveLinkTarget(path, returnFinalTarget: true);
+        if (target is { Exists: false }) throw new InvalidDataException($"{path}: it is a link to {target.FullName}, which is not there; get the file again.");
+        long length = new FileInfo(target?.FullName ?? path).Length;
+        return length > 0 ? length : throw new InvalidDataException($"{path}: it is empty, or no regular file; get it again.");
     }
 
     private static ReadOnlySpan<byte> WithoutMark(ReadOnlySpan<byte> bytes) =>

@@ -99,6 +99,6 @@ public sealed class Vocabulary
         {
             lines = lines[..^1];
         }
-        return lines.Length > 0 ? lines : throw new InvalidDataException($"{path}: the file is empty; expected one token a line.");
+        return lines.Length > 0 ? lines : throw new InvalidDataException($"{path}: it has no line; expected one token a line.");
     }
 }

@@ -84,7 +84,7 @@ public class SafetensorsFileTests
     {
         using TemporaryDirectory directory = new();
         void Refused(byte[] file, string reason) => Refusal.Contains(() => new SafetensorsFile(directory.Write("bad.safetensors", file)).Dispose(), "bad.safetensors", reason);
-        Refused([], "0 bytes");
+        Refused([], "empty");
         Refused([1, 2, 3], "3 bytes");
         Refused(SafetensorsBytes.Of(ulong.MaxValue, [], 0), "18446744073709551615");
         Refused(SafetensorsBytes.Of(100_000_001, [], 0), "100000000");

@@ -22,7 +22,7 @@ public class ShardedFileTests
         { """{}""", ["weight_map"] },
         { """[]""", ["weight_map"] },
         { """{"weight_map":{"\ud800":"one.safetensors"}}""", ["JSON"] },
-        { "", ["JSON"] },
+        { "", ["empty"] },
         { "{\"weight_map\":" + "[[[[[[[[[[[[]]]]]]]]]]]]}", ["JSON"] },
     };
 

@@ -122,7 +122,7 @@ public class TorchFileTests
 
     public static TheoryData<byte[], string> BadArchives => new()
     {
-        { [], "no checkpoint of torch.save" },
+        { [], "empty" },
         { "MZ..."u8.ToArray(), "no checkpoint of torch.save" },
         { "PK\x03\x04"u8.ToArray(), "no end record" },
         { [.. "PK\x03\x04PK\x06\x07"u8, .. new byte[11], 0x80, 1, 0, 0, 0, .. "PK\x05\x06"u8, .. new byte[18]], "zip64 end record does not fit" },
