@@ -61,7 +61,8 @@ internal static class CommandLine
         // The parser passes over a first word in brackets, as that could be a directive.
         if (arguments is [['[', .., ']'] directive, ..]) throw new UsageException($"there is no command '{directive}'; see 'qkv --help'.");
         Verb? verb = Array.Find(s_verbs, known => known.Name == arguments.FirstOrDefault());
-        if (verb is { Encodes: true }) _ = Task.Run(() => Encoder.Compile(Precision.Float32));
+        // A single processor would only come to help and mistakes later.
+        if (verb is { Encodes: true } && Environment.ProcessorCount > 1) _ = Task.Run(() => Encoder.Compile(Precision.Float32));
         ParseResult result = Create(verb, terminal).Parse(arguments, s_parser);
         if (SwitchWithValue(result, arguments) is { } assigned) throw new UsageException($"'{assigned}': the option takes no value; give it or leave it out.");
         if (result.Action is ParseErrorAction || result.Errors.Count > 0) throw new UsageException(Explain(result));
