@@ -42,6 +42,9 @@ public static unsafe partial class FlashAttention
     // Times log₂e it is still a float32.
     private const float FarthestScore = 2e38f;
 
+    // From here on the next float32 is more than 1 away, a factor of 2 in every weight.
+    private const float FarthestShift = 1 << 24;
+
     /// <summary>Attention over one sequence of queries and one of keys.</summary>
     /// <param name="queries">Q (Lq, H·D): head h is columns h·D … h·D + D.</param>
     /// <param name="keys">K (Lk, H·D)</param>
@@ -156,9 +159,9 @@ public static unsafe partial class FlashAttention
         }
 
         Finish<V>(o, padded, l, queries, size, shape.Mask.HeadFactor(head), context, contextStride);
-        // A row that sees no key, or only such as a mask has pushed to the lowest score, has no weights to learn by: its λ of +∞ gives none back.
+        // A row that sees no key, or whose scores lie so far from 0 that float32 hardly tells them apart, as where a mask hides all, has no weights to learn by: its λ of +∞ gives none back.
         for (int row = 0; logSums != null && row < queries; row++)
-            logSums[row * shape.Heads] = l[row] == 0f || m[row] <= -FarthestScore ? float.PositiveInfinity : m[row] * Ln2 + MathF.Log(l[row]);
+            logSums[row * shape.Heads] = l[row] == 0f || MathF.Abs(m[row] * scale) > FarthestShift ? float.PositiveInfinity : m[row] * scale * Ln2 + MathF.Log(l[row]);
     }
 
     /// <summary>No key has been seen: m = −∞, l = 0, up to whole blocks of rows.</summary>
@@ -198,7 +201,7 @@ public static unsafe partial class FlashAttention
     }
 
     /// <summary>
-    /// p = 2^(scale·s − m') for rows of scores, in place, or where <paramref name="rounded"/> says as bfloat16; m, l and o, which is null before the first product, are brought up to the new
+    /// p = 2^(scale·s − scale·m') for rows of scores, in place, or where <paramref name="rounded"/> says as bfloat16; m, l and o, which is null before the first product, are brought up to the new
     /// maxima. All maxima come first, then all exponentials: no row waits for another's.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -208,16 +211,20 @@ public static unsafe partial class FlashAttention
         float* rescale = stackalloc float[Rows];
         float* shifts = stackalloc float[Rows];
         // The product that is largest is so scaled as well, as scales are positive.
-        for (int row = 0; row < rows; row++) maxima[row] = MathF.Max(m[row], scale * Softmax.Max<V>(s + row * ScoreStride, count));
-        // l and m have room up to a multiple of Rows.
+        for (int row = 0; row < rows; row++) maxima[row] = MathF.Max(m[row], Softmax.Max<V>(s + row * ScoreStride, count));
+        // m has room up to a multiple of Rows.
         for (int row = 0; row < rows; row += V.Width)
         {
             // A query that has seen no key yet: any maximum gives zeros.
-            V max = V.Load(maxima + row), shift = V.WhereLess(V.Create(float.NegativeInfinity), max, max, V.Create(0f)), factor = Functions.Exp2(V.Load(m + row) - shift);
+            V max = V.Load(maxima + row) * V.Create(scale), shift = V.WhereLess(V.Create(float.NegativeInfinity), max, max, V.Create(0f));
+            Functions.Exp2(V.Load(m + row) * V.Create(scale) - shift).Store(rescale + row);
             shift.Store(shifts + row);
-            factor.Store(rescale + row);
-            (V.Load(l + row) * factor).Store(l + row);
-            max.Store(m + row);
+        }
+        for (int row = 0; row < rows; row++)
+        {
+            if (MathF.Abs(shifts[row]) > FarthestShift || (float.IsFinite(m[row]) && MathF.Abs(m[row] * scale) > FarthestShift))
+                rescale[row] = ShiftFar(s + row * ScoreStride, count, scale, m[row], maxima[row], ref shifts[row]);
+            m[row] = maxima[row];
         }
         // By zero as well: what is summed may weigh nothing beside a key that comes now.
         for (int row = 0; row < rows && o != null; row++)
@@ -226,8 +233,26 @@ public static unsafe partial class FlashAttention
         {
             float* p = s + row * ScoreStride;
             // Other widths need not even compile what rounds.
-            l[row] += typeof(V) == typeof(Simd512) && rounded != null ? Exp2Sum(p, count, scale, shifts[row], rounded + row * WeightStride) : Exp2Sum<V>(p, count, scale, shifts[row], p);
+            l[row] = l[row] * rescale[row] + (typeof(V) == typeof(Simd512) && rounded != null ? Exp2Sum(p, count, scale, shifts[row], rounded + row * WeightStride) : Exp2Sum<V>(p, count, scale, shifts[row], p));
         }
+    }
+
+    /// <summary>
+    /// A row whose largest score is so far from 0 that float32 does not hold it scaled to within one: the scores themselves are shifted, before they are scaled, and
+    /// <paramref name="shift"/>, which is left for the exponentials, becomes 0. Returns what l and o so far are multiplied by.
+    /// </summary>
+    private static float ShiftFar(float* s, int count, float scale, float before, float now, ref float shift)
+    {
+        double factor = Math.Pow(2, Shift(before) - Shift(now));
+        if (MathF.Abs(shift) > FarthestShift)
+        {
+            for (int i = 0; i < count; i++) s[i] -= now;
+            shift = 0f;
+        }
+        return (float)factor;
+
+        // What exponentials were, or are, shifted by.
+        double Shift(float max) => MathF.Abs(max * scale) > FarthestShift ? (double)max * scale : max * scale;
     }
 
     /// <summary>y[i] = 2^(factor·x[i] − max), zero from count on to the next whole vector; returns their sum.</summary>

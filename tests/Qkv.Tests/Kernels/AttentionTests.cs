@@ -161,6 +161,45 @@ public unsafe class AttentionTests
         }
     }
 
+    [Fact]
+    public void Scores_weigh_by_what_is_between_them_however_far_from_zero_they_are()
+    {
+        const int keys = 600;
+        var random = new Random(7);
+        foreach (int exponent in (int[])[0, 12, 22, 24, 26, 34, 60, 120])
+        {
+            // Whole numbers times powers of 2: products are exact, and several keys share the largest.
+            var call = new Call(60, keys, 1, 16, default, 0, 1);
+            for (int i = 0; i < call.Queries.Length; i++) call.Queries[i] = MathF.ScaleB(random.Next(-1, 2), exponent / 2);
+            for (int i = 0; i < call.Keys.Length; i++) call.Keys[i] = MathF.ScaleB(random.Next(-1, 2), exponent - exponent / 2);
+            Check(call, AttentionTwin.Forward(call.Queries.ToDoubles(), call.Keys.ToDoubles(), call.Values.ToDoubles(), 1, 16, new()).Context);
+        }
+        foreach (float added in (float[])[-1e4f, -1e9f, -1e10f, -1e12f, -1e30f, float.MinValue, 1e12f])
+            foreach (int later in (int[])[0, 300])
+            {
+                // Products vanish beside what is added: all keys weigh alike, or those of the later tiles alone.
+                float[] additive = [.. Enumerable.Range(0, keys).Select(key => key < later ? added - 1.5f * MathF.Abs(added) : added)];
+                var call = new Call(60, keys, 1, 16, default, 0, 1) { Mask = new() { Additive = additive } };
+                Array.Clear(call.Queries);
+                // Twice the lowest number there is, is no number: those keys are hidden.
+                double[] mean = [.. Enumerable.Range(0, 16).Select(i => Enumerable.Range(later, keys - later).Average(key => (double)call.Values[key * 16 + i]))];
+                Check(call, [.. Enumerable.Range(0, 60).SelectMany(_ => mean)]);
+            }
+
+        static void Check(Call call, double[] expected)
+        {
+            foreach (bool bfloat16 in s_precisions)
+            {
+                (_, _, float[] context, float[] flash) = call.Run(call.Mask, bfloat16);
+                for (int i = 0; i < expected.Length; i++)
+                {
+                    Assert.Equal(expected[i], context[i], 1e-5);
+                    Assert.Equal(expected[i], flash[i], bfloat16 ? 0.05 : 1e-5);
+                }
+            }
+        }
+    }
+
     private sealed record Call(int QueryLength, int KeyLength, int Heads, int HeadSize, Parts Parts, int AdditiveKind, int Seed)
     {
         // More than a group of rows could be too many.
