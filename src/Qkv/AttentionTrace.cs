@@ -18,7 +18,7 @@ public sealed unsafe class AttentionTrace
     private readonly Activations _activations;
 
     /// <param name="model">The model.</param>
-    /// <param name="batch">What it read; kept, so it must not change.</param>
+    /// <param name="batch">What it read; copied, so it may be filled again.</param>
     /// <param name="length">L, or 0 for the longest sequence.</param>
     /// <param name="choices">N where every N sequences are the choices of one question, else 1.</param>
     /// <param name="changes">What an experiment changes; null for nothing.</param>
@@ -26,7 +26,7 @@ public sealed unsafe class AttentionTrace
     /// <param name="cancellation">Ends the work between two layers.</param>
     internal AttentionTrace(Model model, TokenBatch batch, int length = 0, int choices = 1, Changes? changes = null, AlignedBuffer? memory = null, CancellationToken cancellation = default)
     {
-        (_model, _batch) = (model, batch);
+        (_model, _batch) = (model, batch = batch.Copy());
         for (int sequence = 0; sequence < batch.Sequences; sequence++) Length = Math.Max(Length, batch.Length(sequence));
         Length = Math.Max(Length, length);
         _activations = model.Encoder.Record(batch, changes, memory, cancellation);
@@ -67,10 +67,16 @@ public sealed unsafe class AttentionTrace
     public bool Contains(string name) => _tensors.ContainsKey(name);
 
     /// <summary>Tokens of a sequence.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such sequence.</exception>
     public int LengthOf(int sequence) => _batch.Length(sequence);
 
     /// <summary>Ids of a sequence.</summary>
-    public ReadOnlySpan<int> IdsOf(int sequence) => _batch.Ids.Slice(_batch.Starts[sequence], _batch.Length(sequence));
+    /// <exception cref="ArgumentOutOfRangeException">There is no such sequence.</exception>
+    public ReadOnlySpan<int> IdsOf(int sequence)
+    {
+        int length = _batch.Length(sequence);
+        return _batch.Ids.Slice(_batch.Starts[sequence], length);
+    }
 
     /// <summary>(T, C): what the last layer gives.</summary>
     internal ReadOnlySpan<float> HiddenRows => new(HiddenStates, _batch.Tokens * _model.Config.HiddenSize);

@@ -85,6 +85,7 @@ public sealed class Intervention
         foreach (Intervention intervention in interventions)
         {
             cancellation.ThrowIfCancellationRequested();
+            ArgumentNullException.ThrowIfNull(intervention, nameof(interventions));
             intervention._apply(changes);
         }
         return changes;

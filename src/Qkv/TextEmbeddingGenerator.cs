@@ -6,9 +6,11 @@ namespace Qkv;
 /// <param name="encoder">The encoder; it stays the caller's.</param>
 public sealed class TextEmbeddingGenerator(TextEncoder encoder) : IEmbeddingGenerator<string, Embedding<float>>
 {
-    private readonly EmbeddingGeneratorMetadata _metadata = new("qkv", null, Path.GetFileName(Path.TrimEndingDirectorySeparator(encoder.Directory)), encoder.Dimensions);
+    private readonly TextEncoder _encoder = encoder ?? throw new ArgumentNullException(nameof(encoder));
+    private readonly EmbeddingGeneratorMetadata _metadata = new("qkv", null, Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(encoder.Directory))), encoder.Dimensions);
 
     /// <inheritdoc/>
+    /// <remarks>There is one model, whatever <see cref="EmbeddingGenerationOptions.ModelId"/> asks for. A cancelled call ends after the batch that it is at.</remarks>
     public Task<GeneratedEmbeddings<Embedding<float>>> GenerateAsync(
         IEnumerable<string> values, EmbeddingGenerationOptions? options = null, CancellationToken cancellationToken = default)
     {
@@ -18,7 +20,7 @@ public sealed class TextEmbeddingGenerator(TextEncoder encoder) : IEmbeddingGene
         {
             var result = new GeneratedEmbeddings<Embedding<float>>(texts.Length);
             long tokens = 0;
-            foreach (TextEmbedding embedding in encoder.Embed(texts, new EmbedOptions { Dimensions = options?.Dimensions }))
+            foreach (TextEmbedding embedding in _encoder.EmbedUntil(cancellationToken, texts, new EmbedOptions { Dimensions = options?.Dimensions }))
             {
                 result.Add(new Embedding<float>(embedding.Vector) { ModelId = _metadata.DefaultModelId, CreatedAt = DateTimeOffset.UtcNow });
                 tokens += embedding.Tokens;
@@ -34,7 +36,7 @@ public sealed class TextEmbeddingGenerator(TextEncoder encoder) : IEmbeddingGene
         ArgumentNullException.ThrowIfNull(serviceType);
         return serviceKey != null ? null
             : serviceType == typeof(EmbeddingGeneratorMetadata) ? _metadata
-            : serviceType.IsInstanceOfType(encoder) ? encoder
+            : serviceType.IsInstanceOfType(_encoder) ? _encoder
             : serviceType.IsInstanceOfType(this) ? this
             : null;
     }

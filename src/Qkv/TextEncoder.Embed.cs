@@ -36,8 +36,11 @@ public sealed unsafe partial class TextEncoder
     /// The vectors of texts, each the same to the last bit whatever the others are. Texts are worked on in batches, so memory does not
     /// grow with their number beyond the results.
     /// </summary>
-    /// <exception cref="ArgumentException">The options are out of range.</exception>
-    public IReadOnlyList<TextEmbedding> Embed(IReadOnlyList<string> texts, EmbedOptions? options = null)
+    /// <exception cref="ArgumentException">The options are out of range, or a text is null.</exception>
+    public IReadOnlyList<TextEmbedding> Embed(IReadOnlyList<string> texts, EmbedOptions? options = null) => EmbedUntil(CancellationToken.None, texts, options);
+
+    /// <summary>The same, ended between two batches.</summary>
+    internal IReadOnlyList<TextEmbedding> EmbedUntil(CancellationToken cancellation, IReadOnlyList<string> texts, EmbedOptions? options)
     {
         ArgumentNullException.ThrowIfNull(texts);
         var results = new TextEmbedding[texts.Count];
@@ -46,8 +49,9 @@ public sealed unsafe partial class TextEncoder
         int first = 0;
         for (int i = 0; i < texts.Count; i++)
         {
-            truncated.Add(Append(texts[i], batch, options?.Prompt));
+            truncated.Add(Append(texts[i] ?? throw new ArgumentException($"Text {i} of the list is null.", nameof(texts)), batch, options?.Prompt));
             if (batch.Tokens < _model.Encoder.BatchTokens && i + 1 < texts.Count) continue;
+            cancellation.ThrowIfCancellationRequested();
             float[] vectors = new float[batch.Sequences * Dimensions];
             Embed(batch, vectors, options);
             int size = options?.Dimensions ?? Dimensions;

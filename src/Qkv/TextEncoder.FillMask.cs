@@ -14,7 +14,7 @@ public sealed partial class TextEncoder
     /// <summary>The most likely tokens in place of each mask of a text, best first: one list a mask.</summary>
     /// <param name="text">A text with at least one mask symbol, as [MASK].</param>
     /// <param name="top">How many guesses a mask.</param>
-    /// <exception cref="ArgumentException">The text has no mask that the model reads.</exception>
+    /// <exception cref="ArgumentException">The text has no mask, or one beyond what the model reads.</exception>
     /// <exception cref="InvalidOperationException">The model was saved without a masked language model's head.</exception>
     public IReadOnlyList<IReadOnlyList<TokenPrediction>> FillMask(string text, int top = 5)
     {
@@ -25,8 +25,9 @@ public sealed partial class TextEncoder
         Encoding encoding = Encode(text);
         int[] masked = [.. Enumerable.Range(0, encoding.Length).Where(i => encoding.Ids[i] == mask)];
         string symbol = Tokenizer.Vocabulary.TokenOf(mask);
-        if (masked.Length == 0)
-            throw new ArgumentException(text.Contains(symbol, StringComparison.Ordinal)
+        int written = text.AsSpan().Count(symbol);
+        if (masked.Length == 0 || (written > masked.Length && !encoding.Overflowing.IsEmpty))
+            throw new ArgumentException(written > 0
                 ? $"{symbol} stands beyond the {MaxTokens} tokens that this model reads; shorten the text {(Tokenizer.TruncationSide == Side.Left ? "after" : "before")} it."
                 : $"The text has no {symbol}; write it where a word is to be guessed.", nameof(text));
 

@@ -45,7 +45,7 @@ public sealed unsafe partial class TextEncoder
     /// <summary>C, the numbers of an embedding.</summary>
     public int Dimensions => Config.HiddenSize;
 
-    /// <summary>The most tokens of a text, special tokens included; what is longer is truncated, and every result says so.</summary>
+    /// <summary>The most tokens of a text, special tokens included; what is longer is truncated, as <see cref="TextEmbedding.Truncated"/> and <see cref="Encode"/> say.</summary>
     public int MaxTokens { get; }
 
     internal Model Model => _model;
@@ -75,12 +75,24 @@ public sealed unsafe partial class TextEncoder
             return loaded;
         });
         Task<EmbeddingRecipe> asking = Task.Run(() => EmbeddingRecipe.Load(directory));
-        Model model = Model.Load(directory, threads, precision);
-        Tokenizer? tokenizer = reading.GetAwaiter().GetResult();
+        Model model;
+        Tokenizer? tokenizer;
+        EmbeddingRecipe recipe;
+        try
+        {
+            model = Model.Load(directory, threads, precision);
+            tokenizer = reading.GetAwaiter().GetResult();
+            recipe = asking.GetAwaiter().GetResult();
+        }
+        catch
+        {
+            // One mistake is told; what else went wrong beside it must not come up later as nobody's.
+            foreach (Task other in (Task[])[reading, asking]) other.ContinueWith(static done => done.Exception, TaskContinuationOptions.OnlyOnFaulted);
+            throw;
+        }
         if (tokenizer != null && tokenizer.Vocabulary.Count > model.Config.VocabularySize)
             throw new InvalidDataException(
                 $"{directory}: the tokenizer has {tokenizer.Vocabulary.Count:N0} entries, but the model only {model.Config.VocabularySize:N0}; they do not belong together.");
-        EmbeddingRecipe recipe = asking.GetAwaiter().GetResult();
         if (recipe.LowerCase && tokenizer is { Normalizer.Lowercase: false })
             throw new InvalidDataException(
                 $"{Path.Combine(directory, "sentence_bert_config.json")}: do_lower_case is true, which is supported only where the tokenizer lower-cases, and this one does not; set it to false if the model was trained so.");
@@ -97,7 +109,7 @@ public sealed unsafe partial class TextEncoder
         return Trace(batch, interventions: interventions);
     }
 
-    /// <summary>Everything that is computed for a batch of token ids. The batch must not change while the trace is in use.</summary>
+    /// <summary>Everything that is computed for a batch of token ids.</summary>
     /// <param name="batch">The sequences.</param>
     /// <param name="length">L, the length to pad to; 0 for the longest sequence.</param>
     /// <param name="choices">N where every N sequences are the choices of one question: their logits come back as (B / N, N).</param>
@@ -113,7 +125,7 @@ public sealed unsafe partial class TextEncoder
         return new AttentionTrace(_model, batch, length, choices, Intervention.Combine(Config, batch, interventions));
     }
 
-    /// <summary>A text as tokens, cut to <see cref="MaxTokens"/>; what was cut is in <see cref="Encoding.Overflowing"/>.</summary>
+    /// <summary>A text as tokens, cut to <see cref="MaxTokens"/>; where anything was cut, <see cref="Encoding.Overflowing"/> is not empty.</summary>
     public Encoding Encode(string text, string? pair = null, bool addSpecialTokens = true)
     {
         Encoding encoding = Tokenizer.Encode(text, pair, Tokenizer.Cut(MaxTokens) with { AddSpecialTokens = addSpecialTokens });

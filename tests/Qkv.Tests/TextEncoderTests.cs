@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using Microsoft.Extensions.AI;
+using Qkv.Parameters;
 using Qkv.Tests.Docs;
+using Qkv.Text;
 
 namespace Qkv.Tests;
 
@@ -43,6 +45,81 @@ public class TextEncoderTests
         TextEmbedding embedding = s_encoder.Value.Embed([string.Concat(Enumerable.Repeat("酸菜鱼", 1000))])[0];
         Assert.True(embedding.Truncated);
         Assert.Equal(s_encoder.Value.MaxTokens, embedding.Tokens);
+    }
+
+    [Fact]
+    public void A_trace_stays_what_it_was_when_its_batch_is_filled_again()
+    {
+        var batch = new TokenBatch();
+        s_encoder.Value.Append("我想吃酸菜鱼", batch);
+        batch.Add([5, 6, 7], attentionMask: [1, 0, 1]);
+        AttentionTrace trace = s_encoder.Value.Trace(batch);
+        float[] weights = trace.WeightsOf(1, 3, 2).ToArray(), embedded = trace["embeddings.word"].ToFloats();
+        long[] ids = trace["input_ids"].ToIntegers(), mask = trace["attention_mask"].ToIntegers();
+        batch.Clear();
+        s_encoder.Value.Append(new string('我', 400), batch);
+        Assert.Equal((2, 8), (trace.Sequences, trace.LengthOf(0)));
+        Assert.Equal(weights, trace.WeightsOf(1, 3, 2).ToArray());
+        Assert.Equal(ids, trace["input_ids"].ToIntegers());
+        Assert.Equal(mask, trace["attention_mask"].ToIntegers());
+        Assert.Equal(embedded, trace["embeddings.word"].ToFloats());
+        Assert.Throws<ArgumentOutOfRangeException>(() => trace.LengthOf(2));
+        Assert.Throws<ArgumentOutOfRangeException>(() => { trace.IdsOf(-1); });
+        Assert.Throws<ArgumentOutOfRangeException>(() => batch.Length(1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => batch.IsHidden(batch.Tokens));
+    }
+
+    [Fact]
+    public void Nothing_is_computed_after_a_call_has_been_cancelled()
+    {
+        using var cancellation = new CancellationTokenSource();
+        var texts = new CancellingTexts(20_000, cancellation);
+        Assert.Throws<OperationCanceledException>(() => s_encoder.Value.EmbedUntil(cancellation.Token, texts, null));
+        Assert.InRange(texts.Read, 1_000, 10_000);
+    }
+
+    [Fact]
+    public void A_text_that_is_null_is_named_by_its_place()
+    {
+        Assert.Contains("Text 1 of the list", Assert.Throws<ArgumentException>(() => s_encoder.Value.Embed(["a", null!])).Message);
+        Assert.Contains("Text 1 of the list", Assert.Throws<ArgumentException>(() => s_encoder.Value.Tokenizer.EncodeBatch(["a", null!])).Message);
+        Assert.Throws<ArgumentNullException>(() => new TextEmbeddingGenerator(null!));
+    }
+
+    [Fact]
+    public void Every_mask_has_a_list_or_the_one_that_is_not_read_is_told()
+    {
+        string long_ = string.Concat(Enumerable.Repeat("酸", 600));
+        Assert.Equal(2, s_encoder.Value.FillMask("[MASK]" + long_[..400] + "[MASK]").Count);
+        Assert.Contains("beyond the 512 tokens", Assert.Throws<ArgumentException>(() => s_encoder.Value.FillMask("[MASK]" + long_ + "[MASK]")).Message);
+        Assert.Single(s_encoder.Value.FillMask("[MASK]" + long_));
+    }
+
+    [Fact]
+    public void A_trace_is_saved_where_a_link_leads_and_never_in_place_of_a_pipe()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Links for everybody, and pipes with names.");
+        using var directory = new TemporaryDirectory();
+        AttentionTrace trace = s_encoder.Value.Trace("a");
+        File.CreateSymbolicLink(directory.File("link"), directory.Write("target", "before"));
+        trace.Save(directory.File("link"), "input_ids");
+        Assert.Equal(directory.File("target"), new FileInfo(directory.File("link")).LinkTarget);
+        using (var saved = new SafetensorsFile(directory.File("target"))) Assert.Equal(["input_ids"], saved.Parameters.Keys);
+        Process.Start("mkfifo", [directory.File("pipe")]).WaitForExit();
+        Assert.Contains("device or a pipe", Assert.Throws<IOException>(() => trace.Save(directory.File("pipe"))).Message);
+        Assert.Equal(["link", "pipe", "target"], Directory.GetFiles(directory.Path).Select(Path.GetFileName).Order());
+        Assert.Contains("no regular file", Assert.Throws<InvalidDataException>(() => new SafetensorsFile(directory.File("pipe"))).Message);
+    }
+
+    [Theory]
+    [InlineData("model.safetensors")]
+    [InlineData("pytorch_model.bin")]
+    public void What_a_clone_without_large_files_leaves_is_told(string file)
+    {
+        using var copy = new TemporaryDirectory();
+        File.Copy(Path.Combine(Document.Root, "models", "config.json"), copy.File("config.json"));
+        copy.Write(file, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n");
+        Assert.Contains("git lfs pull", Assert.Throws<InvalidDataException>(() => TextEncoder.Load(copy.Path)).Message);
     }
 
     [Theory]
@@ -108,5 +185,26 @@ public class TextEncoderTests
         Assert.Contains("BertForTokenClassification", Assert.Throws<InvalidOperationException>(() => s_encoder.Value.Entities("a")).Message);
         Assert.Contains("BertForQuestionAnswering", Assert.Throws<InvalidOperationException>(() => s_encoder.Value.Answer("a", "b")).Message);
         Assert.Throws<ArgumentException>(() => s_encoder.Value.FillMask("no mask here"));
+    }
+
+    /// <summary>Texts that end the work once a thousand of them have been read.</summary>
+    private sealed class CancellingTexts(int count, CancellationTokenSource cancellation) : IReadOnlyList<string>
+    {
+        public int Read { get; private set; }
+
+        public int Count => count;
+
+        public string this[int index]
+        {
+            get
+            {
+                if (++Read == 1_000) cancellation.Cancel();
+                return "text";
+            }
+        }
+
+        public IEnumerator<string> GetEnumerator() => throw new NotSupportedException();
+
+        System.Collections.IEnumerator System.Collections.IEnumerable.GetEnumerator() => GetEnumerator();
     }
 }

@@ -19,6 +19,7 @@ public static class SafetensorsWriter
         List<SafetensorsTensor> ordered =
             [.. tensors.OrderByDescending(tensor => tensor.Type.Size()).ThenBy(tensor => tensor.Name, StringComparer.Ordinal)];
         ReadOnlySpan<byte> header = Header(ordered, metadata);
+        path = Target(path);
         string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
         try
         {
@@ -39,6 +40,24 @@ public static class SafetensorsWriter
         {
             File.Delete(temporary);
             throw;
+        }
+    }
+
+    /// <summary>What a link leads to is written, and the link stays. A device or a pipe would be replaced by a file: it is refused, and cannot be cut to a length.</summary>
+    private static string Target(string path)
+    {
+        if (!File.Exists(path)) return path;
+        string target = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
+        if (new FileInfo(target) is not { Exists: true, Length: 0 }) return target;
+        try
+        {
+            using FileStream existing = new(target, FileMode.Open, FileAccess.ReadWrite);
+            existing.SetLength(0);
+            return target;
+        }
+        catch (Exception e) when (e is IOException or NotSupportedException)
+        {
+            throw new IOException($"{path}: it is a device or a pipe, which a file would replace; name a file.", e);
         }
     }
 

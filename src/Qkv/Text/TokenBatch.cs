@@ -34,10 +34,16 @@ public sealed unsafe class TokenBatch
     public ReadOnlySpan<int> Starts => _starts.AsSpan(0, Sequences + 1);
 
     /// <summary>Tokens of sequence <paramref name="sequence"/>.</summary>
-    public int Length(int sequence) => _starts[sequence + 1] - _starts[sequence];
+    /// <exception cref="ArgumentOutOfRangeException">There is no such sequence.</exception>
+    public int Length(int sequence) => (uint)sequence < (uint)Sequences
+        ? _starts[sequence + 1] - _starts[sequence]
+        : throw new ArgumentOutOfRangeException(nameof(sequence), $"There is no sequence {sequence}; the batch has {Sequences}, counted from 0.");
 
     /// <summary>Whether token <paramref name="token"/> (of T) is hidden from all queries.</summary>
-    public bool IsHidden(int token) => _hiddenKeys[token] != 0;
+    /// <exception cref="ArgumentOutOfRangeException">There is no such token.</exception>
+    public bool IsHidden(int token) => (uint)token < (uint)Tokens
+        ? _hiddenKeys[token] != 0
+        : throw new ArgumentOutOfRangeException(nameof(token), $"There is no token {token}; the batch has {Tokens}, counted from 0.");
 
     /// <summary>Appends a sequence.</summary>
     /// <param name="ids">Token ids (L).</param>
@@ -76,6 +82,20 @@ public sealed unsafe class TokenBatch
     {
         Sequences = 0;
         _hidesKeys = false;
+    }
+
+    /// <summary>The same sequences in memory of their own.</summary>
+    internal TokenBatch Copy()
+    {
+        var copy = new TokenBatch();
+        copy.Reserve(Tokens, Sequences);
+        Ids.CopyTo(copy._ids);
+        TypeIds.CopyTo(copy._typeIds);
+        Positions.CopyTo(copy._positions);
+        _hiddenKeys.AsSpan(0, Tokens).CopyTo(copy._hiddenKeys);
+        Starts.CopyTo(copy._starts);
+        (copy.Sequences, copy._hidesKeys) = (Sequences, _hidesKeys);
+        return copy;
     }
 
     /// <summary>Sequences first … first + count as the kernels read them.</summary>

@@ -122,7 +122,7 @@ public sealed class Tokenizer
     public IReadOnlyList<Encoding> EncodeBatch(IReadOnlyList<(string Text, string? Pair)> texts, EncodeOptions options = default)
     {
         ArgumentNullException.ThrowIfNull(texts);
-        EncodingLayout[] layouts = [.. texts.Select(row => Lay(row.Text, row.Pair, options))];
+        EncodingLayout[] layouts = [.. texts.Select((row, i) => Lay(row.Text ?? throw new ArgumentException($"Text {i} of the list is null.", nameof(texts)), row.Pair, options))];
         int length = PaddedLength(layouts.Length == 0 ? 0 : layouts.Max(layout => layout.Length), options);
         return [.. layouts.Select(layout => layout.Build(length))];
     }
