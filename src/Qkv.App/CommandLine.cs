@@ -171,8 +171,14 @@ internal static class CommandLine
         return message.Length > 0 && message[^1] is '.' or '!' or '?' ? message : message + ".";
     }
 
-    /// <param name="Name">The word.</param>
-    /// <param name="Encodes">Whether texts go through an encoder, whose kernels can be compiled while arguments are read.</param>
-    /// <param name="Create">Makes the command.</param>
-    private sealed record Verb(string Name, bool Encodes, Func<CommonOptions, Command> Create);
+    /// <summary>A verb, whose command is made when it is asked for.</summary>
+    private sealed class Verb(string name, bool encodes, Func<CommonOptions, Command> create)
+    {
+        public string Name { get; } = name;
+
+        /// <summary>Whether texts go through an encoder, whose kernels can be compiled while arguments are read.</summary>
+        public bool Encodes { get; } = encodes;
+
+        public Command Create(CommonOptions common) => create(common);
+    }
 }

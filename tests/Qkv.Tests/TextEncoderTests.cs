@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using Microsoft.Extensions.AI;
+using Qkv.Encoders;
+using Qkv.Kernels;
 using Qkv.Parameters;
 using Qkv.Tests.Docs;
 using Qkv.Text;
@@ -45,6 +47,13 @@ public class TextEncoderTests
         TextEmbedding embedding = s_encoder.Value.Embed([string.Concat(Enumerable.Repeat("酸菜鱼", 1000))])[0];
         Assert.True(embedding.Truncated);
         Assert.Equal(s_encoder.Value.MaxTokens, embedding.Tokens);
+    }
+
+    [Fact]
+    public void What_is_compiled_ahead_runs()
+    {
+        foreach (Precision precision in Enum.GetValues<Precision>()) Encoder.PassSmallest(precision);
+        s_encoder.Value.Tokenizer.Compile();
     }
 
     [Fact]

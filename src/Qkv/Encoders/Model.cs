@@ -10,7 +10,7 @@ namespace Qkv.Encoders;
 /// </summary>
 internal sealed class Model
 {
-    private readonly IEnumerable<ParameterInfo> _stored;
+    private readonly IEnumerable<ParameterInfo> _stored; // What is said of them is found out when it is asked for: a start waits for none of it.
 
     private Model(EncoderConfig config, Encoder encoder, TaskHeads heads, ParameterSet parameters)
     {
@@ -67,6 +67,8 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
 {
     private const int BytesPerPiece = 1 << 20;
 
+    private static readonly ParallelOptions s_reading = new() { MaxDegreeOfParallelism = Workers.Limit };
+
     private readonly EncoderConfig _config = parameters.Config;
     private readonly Dictionary<string, Parameter> _learned = [];
 
@@ -84,33 +86,19 @@ internal sealed class ModelReader(ParameterSet parameters, Precision precision =
     {
         Encoder encoder = ReadEncoder(threads);
         TaskHeads heads = ReadHeads(encoder.Embedding.Words);
-        ReadPieces();
-        return (encoder, heads);
-    }
-
-    /// <summary>By threads of its own: those of the pool and of the team are compiling what the first text will need.</summary>
-    private void ReadPieces()
-    {
-        int next = -1;
-        ExceptionDispatchInfo? failure = null;
-        var others = new Thread[Math.Min(Workers.Limit, Math.Max(_pieces.Count, 1)) - 1];
-        for (int i = 0; i < others.Length; i++) (others[i] = new Thread(Work)).Start();
-        Work();
-        foreach (Thread other in others) other.Join();
-        failure?.Throw();
-
-        void Work()
+        try
         {
-            try
+            Parallel.ForEach(_pieces, s_reading, () => new float[_buffer], (piece, _, buffer) =>
             {
-                var buffer = new float[_buffer];
-                for (int i; failure == null && (i = Interlocked.Increment(ref next)) < _pieces.Count;) _pieces[i](buffer);
-            }
-            catch (Exception e)
-            {
-                Interlocked.CompareExchange(ref failure, ExceptionDispatchInfo.Capture(e), null);
-            }
+                piece(buffer);
+                return buffer;
+            }, _ => { });
         }
+        catch (AggregateException several)
+        {
+            ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
+        }
+        return (encoder, heads);
     }
 
     private Encoder ReadEncoder(int threads)

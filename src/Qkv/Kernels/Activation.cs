@@ -72,6 +72,7 @@ public static class ActivationFunctions
     /// <exception cref="ArgumentException">The name is not supported.</exception>
     public static Activation Parse(string name)
     {
+        ArgumentNullException.ThrowIfNull(name);
         foreach ((string known, Activation activation) in Names)
             if (known == name) return activation;
         throw new ArgumentException($"The activation '{name}' is not supported; supported are {string.Join(", ", Supported)}.", nameof(name));

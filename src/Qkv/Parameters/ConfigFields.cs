@@ -70,18 +70,14 @@ internal readonly struct ConfigFields(JsonElement root, string file)
             return [];
         }
 
+        if (value.ValueKind != JsonValueKind.Array) throw Bad(name, Found(value), "a list of texts");
         List<string> texts = [];
-        bool isList = value.ValueKind == JsonValueKind.Array;
-        if (isList)
+        foreach (JsonElement item in value.EnumerateArray())
         {
-            foreach (JsonElement item in value.EnumerateArray())
-            {
-                isList = isList && item.ValueKind == JsonValueKind.String;
-                if (isList) texts.Add(item.GetString()!);
-            }
+            texts.Add(item.ValueKind == JsonValueKind.String ? item.GetString()! : throw Bad(name, Found(value), "a list of texts"));
         }
 
-        return isList ? texts : throw Bad(name, Found(value), "a list of texts");
+        return texts.AsReadOnly();
     }
 
     /// <summary>The texts of an object whose keys are the numbers 0 to n-1, in their order; null where missing or empty.</summary>

@@ -43,11 +43,11 @@ public sealed class ParameterSet
         Heads = Sorted(file.Parameters.Keys.Where(heads.Contains));
         Ignored = Sorted(file.Parameters.Keys.Except(heads).Except(encoder));
 
-        static List<string> Sorted(IEnumerable<string> names)
+        static IReadOnlyList<string> Sorted(IEnumerable<string> names)
         {
             List<string> sorted = [.. names];
             sorted.Sort(StringComparer.Ordinal);
-            return sorted;
+            return sorted.AsReadOnly();
         }
     }
 

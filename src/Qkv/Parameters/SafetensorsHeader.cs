@@ -21,7 +21,7 @@ internal sealed class SafetensorsHeader
     private readonly Dictionary<string, ParameterInfo> _parameters = [];
     private readonly Dictionary<string, long> _offsets = [];
     private readonly Dictionary<string, string> _metadata = [];
-    private readonly List<Range> _ranges = [];
+    private readonly List<Extent> _extents = [];
 
     private SafetensorsHeader(string file) => _file = file;
 
@@ -198,7 +198,7 @@ internal sealed class SafetensorsHeader
         }
 
         _parameters.Add(name, new ParameterInfo(name, type, shape, _file));
-        _ranges.Add(new Range(name, begin, end));
+        _extents.Add(new Extent(name, begin, end));
     }
 
     /// <summary>In order of their offsets the tensors must follow each other without overlap or hole, up to the file's end.</summary>
@@ -206,8 +206,8 @@ internal sealed class SafetensorsHeader
     {
         long available = fileLength - dataStart;
         long expected = 0;
-        _ranges.Sort(static (a, b) => a.Begin != b.Begin ? a.Begin.CompareTo(b.Begin) : a.End.CompareTo(b.End));
-        foreach ((string name, long begin, long end) in _ranges)
+        _extents.Sort(static (a, b) => a.Begin != b.Begin ? a.Begin.CompareTo(b.Begin) : a.End.CompareTo(b.End));
+        foreach ((string name, long begin, long end) in _extents)
         {
             if (end > available)
             {
@@ -234,5 +234,6 @@ internal sealed class SafetensorsHeader
         }
     }
 
-    private sealed record Range(string Name, long Begin, long End);
+    /// <summary>Where a tensor's elements are, in bytes of the data.</summary>
+    private sealed record Extent(string Name, long Begin, long End);
 }

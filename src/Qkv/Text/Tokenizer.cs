@@ -91,7 +91,7 @@ public sealed class Tokenizer
                 $"{directory}: expected {TokenizerJson.FileName} or {VocabularyDirectory.FileName}, found neither.", json);
     }
 
-    /// <summary>Has the hot path compiled and the tables of characters read: for another thread to do while parameters are read.</summary>
+    /// <summary>Has <see cref="Append(ReadOnlySpan{char}, IBufferWriter{int}, EncodeOptions)"/> compiled and the tables of characters read: for another thread to do while parameters are read.</summary>
     internal void Compile()
     {
         if (RuntimeFeature.IsDynamicCodeCompiled) Append("a", new ArrayBufferWriter<int>());

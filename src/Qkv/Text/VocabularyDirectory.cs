@@ -124,10 +124,11 @@ internal static class VocabularyDirectory
     private static List<AddedToken> ReadAdded(string directory, JsonField settings)
     {
         List<AddedToken> added = [];
-        using JsonDocument? document = Open(directory, "added_tokens.json", out JsonField source);
+        JsonField source = default;
+        // The newer form says all that the older file does, which then is not even read.
         if (Setting(settings, "added_tokens_decoder") is { IsNull: false } decoder)
         {
-            source = decoder;   // The newer form says all that the older file does.
+            source = decoder;
             foreach ((string key, JsonField token) in decoder.Members())
             {
                 int id = int.TryParse(key, out int value) && value >= 0 ? value : throw token.Wrong("an id as its name");
@@ -137,9 +138,10 @@ internal static class VocabularyDirectory
                     token["rstrip"].Boolean(false), token["normalized"].Boolean(!special)));
             }
         }
-        else if (document is not null)
+        else
         {
-            foreach ((string token, JsonField id) in source.Members()) added.Add(new AddedToken(token, id.Integer(), Normalized: true));
+            using JsonDocument? document = Open(directory, "added_tokens.json", out source);
+            foreach ((string token, JsonField id) in document is null ? [] : source.Members()) added.Add(new AddedToken(token, id.Integer(), Normalized: true));
         }
         added.Sort(static (a, b) => a.Id.CompareTo(b.Id));
         for (int i = 1; i < added.Count; i++)

@@ -70,6 +70,8 @@ public class ProcessTests
     [Theory]
     [InlineData("INT", 130)]
     [InlineData("TERM", 143)]
+    [InlineData("HUP", 129)]
+    [InlineData("QUIT", 131)]
     public async Task Nothing_unfinished_is_left_when_it_is_interrupted(string signal, int code)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "A file that blocks its reader.");

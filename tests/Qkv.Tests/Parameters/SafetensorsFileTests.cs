@@ -92,6 +92,26 @@ public class SafetensorsFileTests
         Refused(SafetensorsBytes.Of(3, "{}"u8.ToArray(), 0), "truncated");
     }
 
+    [Theory]
+    [InlineData("4611686018427387904,2")] // 2^63, which is negative in 64 bits
+    [InlineData("4294967296,4294967296")] // 2^64, which is 0
+    [InlineData("2,-1")]
+    public void More_elements_than_any_file_holds_are_refused(string shape)
+    {
+        using TemporaryDirectory directory = new();
+        byte[] header = Encoding.UTF8.GetBytes("{" + SafetensorsBytes.Tensor("a", "F32", shape, 0, 0) + "}");
+        Refusal.Contains(() => new SafetensorsFile(directory.Write("bad.safetensors", SafetensorsBytes.Of(header, 0))).Dispose(), "bad.safetensors");
+    }
+
+    [Fact]
+    public void A_tensor_without_elements_may_be_listed_anywhere()
+    {
+        using TemporaryDirectory directory = new();
+        byte[] header = Encoding.UTF8.GetBytes("{" + SafetensorsBytes.Tensor("a", "F32", "2", 0, 8) + "," + SafetensorsBytes.Tensor("none", "F32", "0", 0, 0) + "}");
+        using var file = new SafetensorsFile(directory.Write("good.safetensors", SafetensorsBytes.Of(header, 8)));
+        Assert.Equal((2, 0), (file.Parameters["a"].Count, file.Parameters["none"].Count));
+    }
+
     [Fact]
     public void Text_that_is_not_UTF_8_is_refused()
     {

@@ -161,6 +161,17 @@ public class TokenizerFileTests
     }
 
     [Fact]
+    public void Added_tokens_come_in_any_order_and_the_older_file_is_not_read_beside_the_newer_form()
+    {
+        int next = TokenizerFixture.FromFiles(("vocab.txt", Vocabulary)).Vocabulary.Count;
+        Tokenizer Read(string file, string configuration = "{}") => TokenizerFixture.FromFiles(("vocab.txt", Vocabulary), ("added_tokens.json", file), ("tokenizer_config.json", configuration));
+        Tokenizer tokenizer = Read($$"""{"<y>":{{next + 1}},"<x>":{{next}}}""");
+        Assert.Equal([next, next + 1], tokenizer.Encode("<x><y>", options: new() { AddSpecialTokens = false }).Ids);
+        Assert.Contains($"id {next} is given twice", Assert.Throws<InvalidDataException>(() => Read($$"""{"<x>":{{next}},"<y>":{{next + 1}},"<z>":{{next}}}""")).Message);
+        Assert.Equal(next + 1, Read("no JSON", "{\"added_tokens_decoder\":{\"" + next + "\":{\"content\":\"<x>\"}}}").Vocabulary.Count);
+    }
+
+    [Fact]
     public void Tokenizer_json_wins_over_the_vocabulary()
     {
         Tokenizer tokenizer = TokenizerFixture.FromFiles(("tokenizer.json", TokenizerFixture.Small().ToJsonString()), ("vocab.txt", Vocabulary));
