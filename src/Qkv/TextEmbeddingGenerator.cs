@@ -20,7 +20,7 @@ public sealed class TextEmbeddingGenerator(TextEncoder encoder) : IEmbeddingGene
         {
             var result = new GeneratedEmbeddings<Embedding<float>>(texts.Length);
             long tokens = 0;
-            foreach (TextEmbedding embedding in _encoder.EmbedUntil(cancellationToken, texts, new EmbedOptions { Dimensions = options?.Dimensions }))
+            foreach (TextEmbedding embedding in _encoder.EmbedUntil(texts, new EmbedOptions { Dimensions = options?.Dimensions }, cancellationToken))
             {
                 result.Add(new Embedding<float>(embedding.Vector) { ModelId = _metadata.DefaultModelId, CreatedAt = DateTimeOffset.UtcNow });
                 tokens += embedding.Tokens;

@@ -37,10 +37,10 @@ public sealed unsafe partial class TextEncoder
     /// grow with their number beyond the results.
     /// </summary>
     /// <exception cref="ArgumentException">The options are out of range, or a text is null.</exception>
-    public IReadOnlyList<TextEmbedding> Embed(IReadOnlyList<string> texts, EmbedOptions? options = null) => EmbedUntil(CancellationToken.None, texts, options);
+    public IReadOnlyList<TextEmbedding> Embed(IReadOnlyList<string> texts, EmbedOptions? options = null) => EmbedUntil(texts, options, CancellationToken.None);
 
     /// <summary>The same, ended between two batches.</summary>
-    internal IReadOnlyList<TextEmbedding> EmbedUntil(CancellationToken cancellation, IReadOnlyList<string> texts, EmbedOptions? options)
+    internal IReadOnlyList<TextEmbedding> EmbedUntil(IReadOnlyList<string> texts, EmbedOptions? options, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(texts);
         var results = new TextEmbedding[texts.Count];

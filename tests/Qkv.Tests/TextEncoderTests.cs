@@ -42,7 +42,7 @@ public class TextEncoderTests
     }
 
     [Fact]
-    public void A_long_text_says_that_it_was_cut()
+    public void A_sourtext_says_that_it_was_cut()
     {
         TextEmbedding embedding = s_encoder.Value.Embed([string.Concat(Enumerable.Repeat("酸菜鱼", 1000))])[0];
         Assert.True(embedding.Truncated);
@@ -83,7 +83,7 @@ public class TextEncoderTests
     {
         using var cancellation = new CancellationTokenSource();
         var texts = new CancellingTexts(20_000, cancellation);
-        Assert.Throws<OperationCanceledException>(() => s_encoder.Value.EmbedUntil(cancellation.Token, texts, null));
+        Assert.Throws<OperationCanceledException>(() => s_encoder.Value.EmbedUntil(texts, null, cancellation.Token));
         Assert.InRange(texts.Read, 1_000, 10_000);
     }
 
@@ -98,10 +98,10 @@ public class TextEncoderTests
     [Fact]
     public void Every_mask_has_a_list_or_the_one_that_is_not_read_is_told()
     {
-        string long_ = string.Concat(Enumerable.Repeat("酸", 600));
-        Assert.Equal(2, s_encoder.Value.FillMask("[MASK]" + long_[..400] + "[MASK]").Count);
-        Assert.Contains("beyond the 512 tokens", Assert.Throws<ArgumentException>(() => s_encoder.Value.FillMask("[MASK]" + long_ + "[MASK]")).Message);
-        Assert.Single(s_encoder.Value.FillMask("[MASK]" + long_));
+        string sour = string.Concat(Enumerable.Repeat("酸", 600));
+        Assert.Equal(2, s_encoder.Value.FillMask("[MASK]" + sour[..400] + "[MASK]").Count);
+        Assert.Contains("beyond the 512 tokens", Assert.Throws<ArgumentException>(() => s_encoder.Value.FillMask("[MASK]" + sour + "[MASK]")).Message);
+        Assert.Single(s_encoder.Value.FillMask("[MASK]" + sour));
     }
 
     [Fact]
@@ -123,10 +123,11 @@ public class TextEncoderTests
     [Theory]
     [InlineData("model.safetensors")]
     [InlineData("pytorch_model.bin")]
+    [InlineData("tokenizer.json")]
     public void What_a_clone_without_large_files_leaves_is_told(string file)
     {
         using var copy = new TemporaryDirectory();
-        File.Copy(Path.Combine(Document.Root, "models", "config.json"), copy.File("config.json"));
+        foreach (string good in (string[])["config.json", .. file == "tokenizer.json" ? (string[])["model.safetensors"] : []]) File.Copy(Path.Combine(Document.Root, "models", good), copy.File(good));
         copy.Write(file, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n");
         Assert.Contains("git lfs pull", Assert.Throws<InvalidDataException>(() => TextEncoder.Load(copy.Path)).Message);
     }
@@ -161,7 +162,7 @@ public class TextEncoderTests
     }
 
     [Fact]
-    public void A_long_text_is_cut_where_the_directory_says()
+    public void A_sourtext_is_cut_where_the_directory_says()
     {
         using var copy = new TemporaryDirectory();
         foreach (string file in (string[])["config.json", "model.safetensors", "vocab.txt"]) File.Copy(Path.Combine(Document.Root, "models", file), copy.File(file));

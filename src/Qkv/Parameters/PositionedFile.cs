@@ -17,11 +17,6 @@ internal sealed class PositionedFile : IDisposable
         TextFile.RegularLength(path);
         _handle = File.OpenHandle(path, share: FileShare.Read | FileShare.Delete, options: FileOptions.RandomAccess);
         Length = RandomAccess.GetLength(_handle);
-        if (IsLargeFilePointer())
-        {
-            _handle.Dispose();
-            BadFile.Throw(path, "it is Git LFS's pointer to the file; fetch the file itself with 'git lfs pull'.");
-        }
     }
 
     public string Path { get; }
@@ -47,16 +42,6 @@ internal sealed class PositionedFile : IDisposable
             offset += read;
             destination = destination[read..];
         }
-    }
-
-    /// <summary>Three lines of text, which a clone without Git LFS leaves where a large file belongs.</summary>
-    private bool IsLargeFilePointer()
-    {
-        ReadOnlySpan<byte> beginning = "version https://git-lfs"u8;
-        Span<byte> read = stackalloc byte[beginning.Length];
-        if (Length < read.Length || Length > 1024) return false;
-        Read(0, read);
-        return read.SequenceEqual(beginning);
     }
 
     public void Dispose() => _handle.Dispose();

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
 
 namespace Qkv.Text;
 
@@ -66,14 +67,26 @@ internal static class TextFile
 
     /// <summary>
     /// The length of a file, or of the one that a link leads to. To be asked before it is opened: a pipe that nobody writes to would wait for ever, and a device may have
-    /// no end; both have no length.
+    /// no end; both have no length. They are refused, and so is what stands for a file in a clone without Git LFS.
     /// </summary>
     public static long RegularLength(string path)
     {
         FileSystemInfo? target = File.ResolveLinkTarget(path, returnFinalTarget: true);
         if (target is { Exists: false }) throw new InvalidDataException($"{path}: it is a link to {target.FullName}, which is not there; get the file again.");
         long length = new FileInfo(target?.FullName ?? path).Length;
-        return length > 0 ? length : throw new InvalidDataException($"{path}: it is empty, or no regular file; get it again.");
+        return length == 0 ? throw new InvalidDataException($"{path}: it is empty, or no regular file; get it again.")
+            : IsLargeFilePointer(path, length) ? throw new InvalidDataException($"{path}: it is Git LFS's pointer to the file; fetch the file itself with 'git lfs pull'.")
+            : length;
+    }
+
+    /// <summary>Three lines of text, which a clone without Git LFS leaves where a large file belongs.</summary>
+    private static bool IsLargeFilePointer(string path, long length)
+    {
+        ReadOnlySpan<byte> beginning = "version https://git-lfs"u8;
+        if (length > 1024) return false;
+        Span<byte> read = stackalloc byte[beginning.Length];
+        using SafeFileHandle file = File.OpenHandle(path, share: FileShare.Read | FileShare.Delete);
+        return RandomAccess.Read(file, read, 0) == read.Length && read.SequenceEqual(beginning);
     }
 
     private static ReadOnlySpan<byte> WithoutMark(ReadOnlySpan<byte> bytes) =>
