@@ -10,24 +10,19 @@ internal static class ClassifyCommand
 {
     public static Command Create(CommonOptions common)
     {
-        Argument<string[]> texts = Options.Texts("Texts; each gives a line of JSON [{label, score}], or a table on a terminal.");
+        var texts = new TextSource("classify", "Texts; each gives a line of JSON [{label, score}], or a table on a terminal.");
         Option<string?> pair = Options.Text("--pair", "TEXT", "The second text, for models that label pairs.");
-        var command = new Command("classify", "Labels texts.") { texts, pair };
-        common.Run(command, (invocation, result) => Run(invocation, result.GetRequiredValue(texts), result.GetValue(pair)));
-        return command;
-    }
-
-    private static int Run(Invocation invocation, string[] texts, string? pair)
-    {
-        TextEncoder encoder = invocation.LoadEncoder();
-        foreach (string text in texts)
+        var command = new Command("classify", "Labels texts.") { texts.Texts, texts.File, pair };
+        common.Run(command, (invocation, result) =>
         {
-            IReadOnlyList<LabelScore> labels = encoder.Classify(text, pair);
-            invocation.NoteTruncation(encoder, text, pair);
-            if (invocation.DataAsJson) JsonLineWriter.Write(invocation.Terminal, labels, Write);
-            else Show(text, labels).WriteTo(invocation.Terminal);
-        }
-        return 0;
+            string? second = result.GetValue(pair);
+            return texts.Ask(invocation, result, second, (encoder, some) => encoder.Classify(some, second is null ? null : [.. some.Select(_ => second)]), (text, labels) =>
+            {
+                if (invocation.DataAsJson) JsonLineWriter.Write(invocation.Terminal, labels, Write);
+                else Show(text, labels).WriteTo(invocation.Terminal);
+            });
+        });
+        return command;
     }
 
     private static void Write(Utf8JsonWriter json, IReadOnlyList<LabelScore> labels)

@@ -11,9 +11,7 @@ internal static class EmbedCommand
 {
     public static Command Create(CommonOptions common)
     {
-        Argument<string[]> texts = Options.Texts("Texts.", required: false);
-        Option<string?> input = Options.Text(
-            "--input", "FILE|-", "A text a line, UTF-8; - is standard input. A blank line is an empty text, so that the results stand beside the lines.");
+        var texts = new TextSource("embed", "Texts.");
         Option<string?> output = Options.Text(
             "--output", "FILE", "The file to write, by its name .jsonl, .npy (float32, n × C) or .parquet (default: JSON lines to standard output).");
         Option<bool> normalize = Options.Flag("--normalize", "Bring vectors to unit length (default: as the directory says).");
@@ -21,30 +19,20 @@ internal static class EmbedCommand
         Option<int?> dimensions = Options.Number("--dimensions", 1, "Keep only the first numbers of a vector.");
         var command = new Command("embed", "Turns texts into vectors: a line of JSON {text, embedding, tokens, truncated} each.")
         {
-            texts, input, output, normalize, pooling, dimensions,
+            texts.Texts, texts.File, output, normalize, pooling, dimensions,
         };
         common.Run(command, (invocation, result) =>
         {
-            string[] given = result.GetValue(texts) ?? [];
-            string? path = result.GetValue(input);
-            if (given.Length > 0 == path is not null) throw new UsageException("embed needs either texts or --input FILE.");
             var options = new EmbedOptions
             {
                 Normalize = result.GetValue(normalize) ? true : null,
                 Pooling = result.GetValue(pooling) switch { "mean" => Pooling.Mean, "cls" => Pooling.Cls, "max" => Pooling.Max, _ => null },
                 Dimensions = result.GetValue(dimensions),
             };
-            EmbeddingWriter.Check(result.GetValue(output), path);
-            return path is null ? Run(invocation, given, result.GetValue(output), options) : RunFile(invocation, path, result.GetValue(output), options);
+            EmbeddingWriter.Check(result.GetValue(output), result.GetValue(texts.File));
+            return texts.Read(invocation, result, all => Run(invocation, all, result.GetValue(output), options));
         });
         return command;
-    }
-
-    private static int RunFile(Invocation invocation, string path, string? output, EmbedOptions options)
-    {
-        using Stream stream = Input.Open(path, invocation.Terminal);
-        using var progress = new Progress(invocation.Terminal, stream.CanSeek ? stream : null);
-        return Run(invocation, progress.Watch(Input.Lines(stream, Input.Name(path))), output, options);
     }
 
     private static int Run(Invocation invocation, IEnumerable<string> texts, string? output, EmbedOptions options)
@@ -67,9 +55,7 @@ internal static class EmbedCommand
                 writer.Complete();
             });
         }
-        if (truncated > 0)
-            invocation.Note(
-                $"{truncated:N0} {(truncated == 1 ? "text was" : "texts were")} longer than the {encoder.MaxTokens:N0} tokens that this model reads, and cut there.");
+        invocation.NoteCut(encoder, truncated);
         return 0;
     }
 

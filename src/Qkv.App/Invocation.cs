@@ -30,9 +30,7 @@ internal sealed record Invocation(Terminal Terminal, string ModelDirectory, int?
         if (Precision != Precision.Float32) throw new UsageException($"{verb} computes in float32 only; leave --precision out.");
     }
 
-    public Tokenizer LoadTokenizer() => Directory.Exists(ModelDirectory)
-        ? Tokenizer.Load(ModelDirectory)
-        : throw new DirectoryNotFoundException($"There is no directory '{ModelDirectory}'.");
+    public Tokenizer LoadTokenizer() => Tokenizer.Load(ModelDirectory);
 
     /// <summary>A message that is no result.</summary>
     public void Note(string sentence)
@@ -45,12 +43,24 @@ internal sealed record Invocation(Terminal Terminal, string ModelDirectory, int?
     /// <summary>Says how much of a text the model reads, where that is not all of it.</summary>
     public void NoteTruncation(TextEncoder encoder, string text, string? pair = null, bool addSpecialTokens = true)
     {
-        var options = new EncodeOptions { MaxLength = encoder.MaxTokens, AddSpecialTokens = addSpecialTokens };
-        var ids = new ArrayBufferWriter<int>();
-        Appended appended = pair is null
-            ? encoder.Tokenizer.Append(text, ids, options)
-            : encoder.Tokenizer.Append(text, pair, ids, new ArrayBufferWriter<int>(), options);
+        Appended appended = Append(encoder, text, pair, addSpecialTokens);
         if (appended.Truncated)
             Note($"only {appended.Tokens:N0} of {appended.Tokens + appended.Dropped:N0} tokens were read, which is all that this model takes; the rest was left out.");
+    }
+
+    /// <summary>Says how many texts the model did not read to their end.</summary>
+    public void NoteCut(TextEncoder encoder, int texts)
+    {
+        if (texts > 0) Note($"{texts:N0} {(texts == 1 ? "text was" : "texts were")} longer than the {encoder.MaxTokens:N0} tokens that this model reads, and cut there.");
+    }
+
+    /// <summary>How many tokens of a text the model reads.</summary>
+    public static Appended Append(TextEncoder encoder, string text, string? pair, bool addSpecialTokens = true)
+    {
+        var options = new EncodeOptions { MaxLength = encoder.MaxTokens, AddSpecialTokens = addSpecialTokens };
+        var ids = new ArrayBufferWriter<int>();
+        return pair is null
+            ? encoder.Tokenizer.Append(text, ids, options)
+            : encoder.Tokenizer.Append(text, pair, ids, new ArrayBufferWriter<int>(), options);
     }
 }

@@ -11,24 +11,15 @@ internal static class NerCommand
 {
     public static Command Create(CommonOptions common)
     {
-        Argument<string[]> texts = Options.Texts(
-            "Texts; each gives a line of JSON [{entity_group, score, word, start, end}] with start and end in code points, or a table on a terminal.");
-        var command = new Command("ner", "Finds the entities of texts.") { texts };
-        common.Run(command, (invocation, result) => Run(invocation, result.GetRequiredValue(texts)));
-        return command;
-    }
-
-    private static int Run(Invocation invocation, string[] texts)
-    {
-        TextEncoder encoder = invocation.LoadEncoder();
-        foreach (string text in texts)
+        var texts = new TextSource(
+            "ner", "Texts; each gives a line of JSON [{entity_group, score, word, start, end}] with start and end in code points, or a table on a terminal.");
+        var command = new Command("ner", "Finds the entities of texts.") { texts.Texts, texts.File };
+        common.Run(command, (invocation, result) => texts.Ask(invocation, result, pair: null, (encoder, some) => encoder.Entities(some), (text, entities) =>
         {
-            IReadOnlyList<Entity> entities = encoder.Entities(text);
-            invocation.NoteTruncation(encoder, text);
             if (invocation.DataAsJson) JsonLineWriter.Write(invocation.Terminal, (text, entities), Write);
             else Show(text, entities).WriteTo(invocation.Terminal);
-        }
-        return 0;
+        }));
+        return command;
     }
 
     private static void Write(Utf8JsonWriter json, (string Text, IReadOnlyList<Entity> Entities) row)

@@ -28,7 +28,8 @@ public sealed unsafe class AttentionTrace
     {
         (_model, _batch) = (model, batch = batch.Copy());
         for (int sequence = 0; sequence < batch.Sequences; sequence++) Length = Math.Max(Length, batch.Length(sequence));
-        Length = Math.Max(Length, length);
+        if (length != 0 && length < Length) throw new ArgumentException($"A sequence of {Length:N0} tokens does not fit into a trace of {length:N0}.", nameof(length));
+        if (length != 0) Length = length;
         _activations = model.Encoder.Record(batch, changes, memory, cancellation);
         AddInputs();
         AddEmbeddings();
@@ -72,11 +73,7 @@ public sealed unsafe class AttentionTrace
 
     /// <summary>Ids of a sequence.</summary>
     /// <exception cref="ArgumentOutOfRangeException">There is no such sequence.</exception>
-    public ReadOnlySpan<int> IdsOf(int sequence)
-    {
-        int length = _batch.Length(sequence);
-        return _batch.Ids.Slice(_batch.Starts[sequence], length);
-    }
+    public ReadOnlySpan<int> IdsOf(int sequence) => _batch.IdsOf(sequence);
 
     /// <summary>(T, C): what the last layer gives.</summary>
     internal ReadOnlySpan<float> HiddenRows => new(HiddenStates, _batch.Tokens * _model.Config.HiddenSize);
@@ -174,23 +171,24 @@ public sealed unsafe class AttentionTrace
     private void AddHeads(int choices)
     {
         int c = _model.Config.HiddenSize;
+        int threads = _model.Encoder.Threads;
         TaskHeads heads = _model.Heads;
         AddRows("last_hidden_state", HiddenStates, c, c);
 
-        var pooled = new Lazy<float[]>(() => heads.Pool(FirstTokens()));
+        var pooled = new Lazy<float[]>(() => heads.Pool(FirstTokens(), threads));
         if (heads.Pooler != null) AddWhole("pooler_output", [Sequences, c], () => pooled.Value);
         if (heads.MaskedLanguage != null)
-            AddTokenRows("prediction_logits", _model.Config.VocabularySize, () => heads.MaskedLanguage.Apply(HiddenRows, _model.Encoder.Threads));
+            AddTokenRows("prediction_logits", _model.Config.VocabularySize, () => heads.MaskedLanguage.Apply(HiddenRows, threads));
         if (heads.NextSentence != null && heads.Pooler != null)
-            AddWhole("seq_relationship_logits", [Sequences, 2], () => TaskHeads.Apply(heads.NextSentence, pooled.Value));
+            AddWhole("seq_relationship_logits", [Sequences, 2], () => TaskHeads.Apply(heads.NextSentence, pooled.Value, threads));
         if (heads.Classifier != null && heads.ClassifierKind == ClassifierKind.Token)
-            AddTokenRows("logits", heads.Classifier.Outputs, () => TaskHeads.Apply(heads.Classifier, HiddenRows));
+            AddTokenRows("logits", heads.Classifier.Outputs, () => TaskHeads.Apply(heads.Classifier, HiddenRows, threads));
         else if (heads.Classifier != null && heads.ClassifierKind != ClassifierKind.Unknown && heads.Pooler != null)
             AddWhole("logits", heads.ClassifierKind == ClassifierKind.MultipleChoice ? [Sequences / choices, choices] : [Sequences, heads.Classifier.Outputs],
-                () => TaskHeads.Apply(heads.Classifier, pooled.Value));
+                () => TaskHeads.Apply(heads.Classifier, pooled.Value, threads));
         if (heads.Span != null)
         {
-            var spans = new Lazy<float[]>(() => TaskHeads.Apply(heads.Span, HiddenRows));
+            var spans = new Lazy<float[]>(() => TaskHeads.Apply(heads.Span, HiddenRows, threads));
             AddTokenColumn("start_logits", spans, 0);
             AddTokenColumn("end_logits", spans, 1);
         }

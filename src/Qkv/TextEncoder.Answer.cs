@@ -35,20 +35,22 @@ public sealed partial class TextEncoder
             Stride = Math.Min(WindowStride, room / 2),
             WholeText = true,
         });
+        Encoding[] windows = [first, .. first.Overflowing];
+        var batch = new TokenBatch();
+        foreach (Encoding window in windows) batch.Add(window.Ids.AsSpan(), window.TypeIds.AsSpan());
+        float[] logits = TaskHeads.ApplyToTokens(head, _model.Encoder, batch); // (T, 2)
         Answer best = default;
-        foreach (Encoding window in first.Overflowing.Prepend(first))
+        for (int i = 0; i < windows.Length; i++)
         {
-            var batch = new TokenBatch();
-            batch.Add(window.Ids.AsSpan(), window.TypeIds.AsSpan());
-            float[] logits = TaskHeads.Apply(head, HiddenStates(batch));
-            CheckFinite(logits, batch.Ids);
-            Answer candidate = BestSpan(window, logits, context);
+            ReadOnlySpan<float> rows = logits.AsSpan(2 * batch.Starts[i], 2 * batch.Length(i));
+            CheckFinite(rows, batch.IdsOf(i));
+            Answer candidate = BestSpan(windows[i], rows, context);
             if (candidate.Score > best.Score || best.Text == null) best = candidate;
         }
         return best;
     }
 
-    private static Answer BestSpan(Encoding window, float[] logits, string context) // logits (L, 2)
+    private static Answer BestSpan(Encoding window, ReadOnlySpan<float> logits, string context) // logits (L, 2)
     {
         float[] start = Probabilities(window, logits, 0), end = Probabilities(window, logits, 1);
         (int Start, int End) best = (0, 0);
@@ -69,7 +71,7 @@ public sealed partial class TextEncoder
     }
 
     /// <summary>Softmax over the context and [CLS], which stands for "no answer".</summary>
-    private static float[] Probabilities(Encoding window, float[] logits, int column)
+    private static float[] Probabilities(Encoding window, ReadOnlySpan<float> logits, int column)
     {
         var numbers = new float[window.Length];
         for (int token = 0; token < window.Length; token++)

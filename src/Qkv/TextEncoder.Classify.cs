@@ -15,22 +15,44 @@ public sealed partial class TextEncoder
     /// The labels of a text or a pair of texts, highest score first: softmax over the labels, a sigmoid each for multi-label models and
     /// for a single label, the plain number for regression (as Hugging Face's text-classification pipeline).
     /// </summary>
+    /// <exception cref="ArgumentException">The text is null, or has no tokens.</exception>
     /// <exception cref="InvalidOperationException">The model was saved without such a head.</exception>
-    public IReadOnlyList<LabelScore> Classify(string text, string? pair = null)
+    public IReadOnlyList<LabelScore> Classify(string text, string? pair = null) => Classify([text], pair is null ? null : [pair])[0];
+
+    /// <summary>The same of many texts, to the same bits, in batches: where they are short, more than twice as fast as one after the other.</summary>
+    /// <param name="texts">The texts.</param>
+    /// <param name="pairs">The second text of each; null where there are none.</param>
+    /// <exception cref="ArgumentException">A text is null or has no tokens, or there are not as many second texts as first ones.</exception>
+    /// <exception cref="InvalidOperationException">The model was saved without such a head.</exception>
+    public IReadOnlyList<IReadOnlyList<LabelScore>> Classify(IReadOnlyList<string> texts, IReadOnlyList<string>? pairs = null)
     {
+        ArgumentNullException.ThrowIfNull(texts);
+        if (pairs != null && pairs.Count != texts.Count) throw new ArgumentException($"Each of the {texts.Count:N0} texts needs a second one, but there are {pairs.Count:N0}.", nameof(pairs));
         TaskHeads heads = _model.Heads;
         if (heads.Classifier == null || heads.ClassifierKind != ClassifierKind.Sequence || heads.Pooler == null)
             throw NoHead("classify texts", "BertForSequenceClassification");
-        Encoding encoding = Encode(text, pair);
+        var results = new List<IReadOnlyList<LabelScore>>(texts.Count);
         var batch = new TokenBatch();
-        batch.Add(encoding.Ids.AsSpan(), encoding.TypeIds.AsSpan());
-        float[] scores = TaskHeads.Apply(heads.Classifier, heads.Pool(HiddenStates(batch).AsSpan(0, Dimensions)));
-        if (Config.ProblemType == "multi_label_classification" || (scores.Length == 1 && Config.ProblemType != "regression"))
-            ActivationFunctions.Apply(Activation.Sigmoid, scores, scores);
-        else if (Config.ProblemType != "regression")
-            Softmax.Forward(scores, scores.Length, scores);
-        CheckFinite(scores, batch.Ids);
-        return [.. scores.Select((score, i) => new LabelScore(LabelOf(i), score)).OrderByDescending(label => label.Score)];
+        for (int i = 0; i < texts.Count; i++)
+        {
+            Encoding encoding = Encode(At(texts, i, nameof(texts)), pairs is null ? null : At(pairs, i, nameof(pairs)));
+            batch.Add(encoding.Ids.AsSpan(), encoding.TypeIds.AsSpan());
+            if (batch.Tokens < _model.Encoder.BatchTokens && i + 1 < texts.Count) continue;
+            float[] scores = heads.ClassifySequences(_model.Encoder, batch); // (B, labels)
+            int labels = heads.Classifier.Outputs;
+            if (Config.ProblemType == "multi_label_classification" || (labels == 1 && Config.ProblemType != "regression"))
+                ActivationFunctions.Apply(Activation.Sigmoid, scores, scores);
+            else if (Config.ProblemType != "regression")
+                Softmax.Forward(scores, labels, scores);
+            for (int sequence = 0; sequence < batch.Sequences; sequence++)
+            {
+                float[] row = scores[(sequence * labels)..((sequence + 1) * labels)];
+                CheckFinite(row, batch.IdsOf(sequence));
+                results.Add([.. row.Select((score, label) => new LabelScore(LabelOf(label), score)).OrderByDescending(label => label.Score)]);
+            }
+            batch.Clear();
+        }
+        return results;
     }
 
     private string LabelOf(int index) => Config.Labels is { } labels && index < labels.Count ? labels[index] : $"LABEL_{index}";

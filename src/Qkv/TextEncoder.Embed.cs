@@ -29,7 +29,8 @@ public readonly record struct TextEmbedding(float[] Vector, int Tokens, bool Tru
 
 public sealed unsafe partial class TextEncoder
 {
-    /// <summary>The vector of a text (C).</summary>
+    /// <summary>The vector of a text (C), which is cut to <see cref="MaxTokens"/>: with a list, the result says whether it was.</summary>
+    /// <exception cref="ArgumentException">The options are out of range, or the text is null.</exception>
     public float[] Embed(string text, EmbedOptions? options = null) => Embed([text], options)[0].Vector;
 
     /// <summary>
@@ -43,13 +44,14 @@ public sealed unsafe partial class TextEncoder
     internal IReadOnlyList<TextEmbedding> EmbedUntil(IReadOnlyList<string> texts, EmbedOptions? options, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(texts);
+        CheckOptions(options);
         var results = new TextEmbedding[texts.Count];
         var batch = new TokenBatch();
         var truncated = new List<bool>();
         int first = 0;
         for (int i = 0; i < texts.Count; i++)
         {
-            truncated.Add(Append(texts[i] ?? throw new ArgumentException($"Text {i} of the list is null.", nameof(texts)), batch, options?.Prompt));
+            truncated.Add(Append(At(texts, i, nameof(texts)), batch, options?.Prompt));
             if (batch.Tokens < _model.Encoder.BatchTokens && i + 1 < texts.Count) continue;
             cancellation.ThrowIfCancellationRequested();
             float[] vectors = new float[batch.Sequences * Dimensions];
@@ -84,7 +86,7 @@ public sealed unsafe partial class TextEncoder
         return appended.Truncated;
     }
 
-    /// <summary>The vectors of a batch of token ids, into memory of the caller.</summary>
+    /// <summary>The vectors of a batch of token ids, into memory of the caller. A sequence of no tokens, or of hidden ones only, gives zeros.</summary>
     /// <param name="batch">B sequences.</param>
     /// <param name="vectors">(B, C): of each row the first <see cref="EmbedOptions.Dimensions"/> numbers are the vector, where that is given.</param>
     /// <param name="options">How.</param>
@@ -94,9 +96,8 @@ public sealed unsafe partial class TextEncoder
     {
         ArgumentNullException.ThrowIfNull(batch);
         Check.Length(nameof(Embed), nameof(vectors), (long)batch.Sequences * Dimensions, vectors.Length);
+        CheckOptions(options);
         int size = options?.Dimensions ?? Dimensions;
-        if (size < 1 || size > Dimensions)
-            throw new ArgumentException($"Dimensions must be from 1 to {Dimensions}, which this model has, but is {size}.", nameof(options));
         bool normalize = options?.Normalize ?? _recipe.Normalize;
         fixed (float* output = vectors)
         {
@@ -104,7 +105,15 @@ public sealed unsafe partial class TextEncoder
             _model.Encoder.Forward(batch, ref receiver);
         }
         for (int sequence = 0; sequence < batch.Sequences; sequence++)
-            CheckFinite(vectors.Slice(sequence * Dimensions, size), batch.Ids.Slice(batch.Starts[sequence], batch.Length(sequence)));
+            CheckFinite(vectors.Slice(sequence * Dimensions, size), batch.IdsOf(sequence));
+    }
+
+    private void CheckOptions(EmbedOptions? options)
+    {
+        if (options?.Dimensions is { } size && (size < 1 || size > Dimensions))
+            throw new ArgumentException($"Dimensions must be from 1 to {Dimensions}, which this model has, but is {size}.", nameof(options));
+        if (options?.Pooling is { } pooling && (uint)pooling > (uint)Pooling.Max)
+            throw new ArgumentException($"Pooling must be Mean, Cls or Max, but is {(int)pooling}.", nameof(options));
     }
 
     /// <summary>The vectors (B, C) of a traced batch, as the directory says that they are made.</summary>

@@ -18,24 +18,48 @@ public sealed partial class TextEncoder
     /// The entities of a text: neighbouring tokens with the same label are one (a B- starts the next), the label O is none. This is the
     /// <c>simple</c> aggregation of Hugging Face's token-classification pipeline, with the word taken from the text.
     /// </summary>
+    /// <exception cref="ArgumentException">The text is null, or has no tokens.</exception>
     /// <exception cref="InvalidOperationException">The model was saved without a token classifier.</exception>
-    public IReadOnlyList<Entity> Entities(string text)
+    public IReadOnlyList<Entity> Entities(string text) => Entities([text])[0];
+
+    /// <summary>The same of many texts, to the same bits, in batches: where they are short, more than twice as fast as one after the other.</summary>
+    /// <exception cref="ArgumentException">A text is null, or has no tokens.</exception>
+    /// <exception cref="InvalidOperationException">The model was saved without a token classifier.</exception>
+    public IReadOnlyList<IReadOnlyList<Entity>> Entities(IReadOnlyList<string> texts)
     {
+        ArgumentNullException.ThrowIfNull(texts);
         TaskHeads heads = _model.Heads;
         if (heads.Classifier == null || heads.ClassifierKind != ClassifierKind.Token) throw NoHead("label tokens", "BertForTokenClassification");
-        Encoding encoding = Encode(text);
-        var batch = new TokenBatch();
-        batch.Add(encoding.Ids.AsSpan());
-        float[] scores = TaskHeads.Apply(heads.Classifier, HiddenStates(batch)); // (L, labels)
         int labels = heads.Classifier.Outputs;
-        Softmax.Forward(scores, labels, scores);
-        CheckFinite(scores, batch.Ids);
+        var results = new List<IReadOnlyList<Entity>>(texts.Count);
+        var encodings = new List<Encoding>();
+        var batch = new TokenBatch();
+        for (int i = 0; i < texts.Count; i++)
+        {
+            encodings.Add(Encode(At(texts, i, nameof(texts))));
+            batch.Add(encodings[^1].Ids.AsSpan());
+            if (batch.Tokens < _model.Encoder.BatchTokens && i + 1 < texts.Count) continue;
+            float[] scores = TaskHeads.ApplyToTokens(heads.Classifier, _model.Encoder, batch); // (T, labels)
+            Softmax.Forward(scores, labels, scores);
+            for (int sequence = 0; sequence < batch.Sequences; sequence++)
+            {
+                ReadOnlySpan<float> rows = scores.AsSpan(batch.Starts[sequence] * labels, batch.Length(sequence) * labels);
+                CheckFinite(rows, batch.IdsOf(sequence));
+                results.Add(EntitiesOf(texts[results.Count], encodings[sequence], rows, labels));
+            }
+            encodings.Clear();
+            batch.Clear();
+        }
+        return results;
+    }
 
+    private Entity[] EntitiesOf(string text, Encoding encoding, ReadOnlySpan<float> scores, int labels) // scores (L, labels)
+    {
         var pieces = new List<(string Tag, float Score, TextRange Range)>();
         for (int token = 0; token < encoding.Length; token++)
         {
             if (encoding.SpecialTokensMask[token] != 0) continue;
-            ReadOnlySpan<float> row = scores.AsSpan(token * labels, labels);
+            ReadOnlySpan<float> row = scores.Slice(token * labels, labels);
             int best = TaskHeads.IndexOfLargest(row);
             pieces.Add((LabelOf(best), row[best], encoding.Offsets[token]));
         }

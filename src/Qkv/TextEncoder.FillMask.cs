@@ -1,4 +1,5 @@
 using Qkv.Kernels;
+using Qkv.Parameters;
 using Qkv.Text;
 
 namespace Qkv;
@@ -21,7 +22,7 @@ public sealed partial class TextEncoder
         ArgumentNullException.ThrowIfNull(text);
         if (top < 1) throw new ArgumentException($"At least 1 guess must be asked for, not {top}.", nameof(top));
         var head = _model.Heads.MaskedLanguage ?? throw NoHead("fill masks", "BertForMaskedLM or BertForPreTraining");
-        int mask = Tokenizer.MaskId ?? throw new InvalidOperationException($"{Directory}: the vocabulary has no mask token.");
+        int mask = Tokenizer.MaskId ?? throw new InvalidOperationException($"{Directory}: the vocabulary has no mask token {BadFile.Quote(Tokenizer.MaskToken)}.");
         Encoding encoding = Encode(text);
         int[] masked = [.. Enumerable.Range(0, encoding.Length).Where(i => encoding.Ids[i] == mask)];
         string symbol = Tokenizer.Vocabulary.TokenOf(mask);

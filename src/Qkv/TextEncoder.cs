@@ -67,7 +67,7 @@ public sealed unsafe partial class TextEncoder
         if (threads < 1) throw new ArgumentException($"Threads must be at least 1, but is {threads}.", nameof(options));
         Precision precision = options?.Precision ?? Precision.Float32;
         if (!Enum.IsDefined(precision)) throw new ArgumentException($"Precision must be Float32, BFloat16 or Int8, but is {precision}.", nameof(options));
-        if (!System.IO.Directory.Exists(directory)) throw new DirectoryNotFoundException($"There is no directory '{directory}'.");
+        TextFile.CheckDirectory(directory);
         Task<Tokenizer?> reading = Task.Run(() =>
         {
             Tokenizer? loaded = Tokenizer.Exists(directory) ? Tokenizer.Load(directory) : null;
@@ -96,10 +96,16 @@ public sealed unsafe partial class TextEncoder
         if (recipe.LowerCase && tokenizer is { Normalizer.Lowercase: false })
             throw new InvalidDataException(
                 $"{Path.Combine(directory, "sentence_bert_config.json")}: do_lower_case is true, which is supported only where the tokenizer lower-cases, and this one does not; set it to false if the model was trained so.");
-        return new TextEncoder(directory, model, tokenizer, recipe);
+        var encoder = new TextEncoder(directory, model, tokenizer, recipe);
+        if (tokenizer != null && encoder.MaxTokens <= tokenizer.TemplateTokens)
+            throw new InvalidDataException(
+                $"{directory}: a text may have {encoder.MaxTokens:N0} tokens, the least of max_position_embeddings (config.json), model_max_length (tokenizer_config.json) and max_seq_length (sentence_bert_config.json), and special tokens take {tokenizer.TemplateTokens}; raise it.");
+        return encoder;
     }
 
-    /// <summary>Everything that is computed for a text, or for a pair of texts; with interventions, what would be computed if it were otherwise.</summary>
+    /// <summary>
+    /// Everything that is computed for a text, or for a pair of texts, cut to <see cref="MaxTokens"/>; with interventions, what would be computed if it were otherwise.
+    /// </summary>
     /// <exception cref="ArgumentException">The text has no tokens, or an intervention names a token, layer or head that is not there.</exception>
     public AttentionTrace Trace(string text, string? pair = null, bool addSpecialTokens = true, IReadOnlyList<Intervention>? interventions = null)
     {
@@ -111,11 +117,12 @@ public sealed unsafe partial class TextEncoder
 
     /// <summary>Everything that is computed for a batch of token ids.</summary>
     /// <param name="batch">The sequences.</param>
-    /// <param name="length">L, the length to pad to; 0 for the longest sequence.</param>
+    /// <param name="length">L, the length to pad to, at least that of the longest sequence; 0 for just that.</param>
     /// <param name="choices">N where every N sequences are the choices of one question: their logits come back as (B / N, N).</param>
     /// <param name="interventions">What to do otherwise; for a batch of one sequence.</param>
     /// <exception cref="ArgumentException">
-    /// An id, segment or position is outside the model's tables, or an intervention names a token, layer or head that is not there.
+    /// An id, segment or position is outside the model's tables, a sequence is longer than <paramref name="length"/>, or an intervention names a token, layer or head that
+    /// is not there.
     /// </exception>
     public AttentionTrace Trace(TokenBatch batch, int length = 0, int choices = 1, IReadOnlyList<Intervention>? interventions = null)
     {
@@ -131,6 +138,8 @@ public sealed unsafe partial class TextEncoder
         Encoding encoding = Tokenizer.Encode(text, pair, Tokenizer.Cut(MaxTokens) with { AddSpecialTokens = addSpecialTokens });
         return encoding.Length > 0 ? encoding : throw new ArgumentException("The text has no tokens; give it at least one visible character.", nameof(text));
     }
+
+    private static string At(IReadOnlyList<string> texts, int index, string name) => texts[index] ?? throw new ArgumentException($"Text {index} of the list is null.", name);
 
     /// <summary>The last hidden states (L, C) of one encoding.</summary>
     internal float[] HiddenStates(TokenBatch batch)

@@ -197,6 +197,151 @@ public class TextEncoderTests
         Assert.Throws<ArgumentException>(() => s_encoder.Value.FillMask("no mask here"));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Many_texts_get_the_labels_that_each_gets_alone(int threads)
+    {
+        using TemporaryDirectory model = App.Command.WithVocabulary("bert-sequence-classification");
+        TextEncoder encoder = TextEncoder.Load(model.Path, new TextEncoderOptions { Threads = threads });
+        string[] texts = [.. ManyTexts(encoder)], pairs = [.. texts.Reverse()];
+        IReadOnlyList<IReadOnlyList<LabelScore>> together = encoder.Classify(texts), paired = encoder.Classify(texts, pairs);
+        Assert.Equal((texts.Length, texts.Length), (together.Count, paired.Count));
+        for (int i = 0; i < texts.Length; i++)
+        {
+            Assert.Equal(encoder.Classify(texts[i]), together[i]);
+            Assert.Equal(encoder.Classify(texts[i], pairs[i]), paired[i]);
+        }
+        Assert.NotEqual(together[0], paired[0]);
+        Assert.Empty(encoder.Classify([]));
+        Assert.Contains("Text 1 of the list is null", Assert.Throws<ArgumentException>(() => encoder.Classify(["a", null!])).Message);
+        Assert.Contains("needs a second one", Assert.Throws<ArgumentException>(() => encoder.Classify(["a", "b"], ["a"])).Message);
+    }
+
+    [Fact]
+    public void Many_texts_get_the_entities_that_each_gets_alone()
+    {
+        using TemporaryDirectory model = App.Command.WithVocabulary("bert-token-classification");
+        TextEncoder encoder = TextEncoder.Load(model.Path);
+        string[] texts = [.. ManyTexts(encoder)];
+        IReadOnlyList<IReadOnlyList<Entity>> together = encoder.Entities(texts);
+        for (int i = 0; i < texts.Length; i++) Assert.Equal(encoder.Entities(texts[i]), together[i]);
+        Assert.Contains(together, entities => entities.Count > 0);
+        Assert.Contains("Text 0 of the list is null", Assert.Throws<ArgumentException>(() => encoder.Entities([null!])).Message);
+    }
+
+    [Fact]
+    public void A_long_context_is_answered_from_the_best_of_its_windows()
+    {
+        using TemporaryDirectory model = App.Command.WithVocabulary("bert-question-answering");
+        TextEncoder encoder = TextEncoder.Load(model.Path);
+        const string question = "who?";
+        string context = string.Concat(ManyTexts(encoder));
+        // Windows share at most half of what they hold, so some have no token in common; each alone is a context of one window.
+        int room = encoder.MaxTokens - encoder.Tokenizer.Encode(question, "").Length;
+        Encoding whole = encoder.Tokenizer.Encode(question, context, new EncodeOptions
+        {
+            MaxLength = encoder.MaxTokens,
+            Truncation = TruncationStrategy.OnlySecond,
+            Stride = Math.Min(128, room / 2),
+            WholeText = true,
+        });
+        Encoding[] windows = [whole, .. whole.Overflowing];
+        Assert.True(windows.Length > 4);
+        Answer[] answers = [.. windows.Select(window =>
+        {
+            int[] tokens = [.. Enumerable.Range(0, window.Length).Where(token => window.SequenceIds[token] == 1)];
+            int start = window.Offsets[tokens[0]].Start;
+            Answer answer = encoder.Answer(question, context[start..window.Offsets[tokens[^1]].End]);
+            return answer with { Start = answer.Start + start, End = answer.End + start };
+        })];
+        Assert.Equal(answers.MaxBy(answer => answer.Score), encoder.Answer(question, context));
+    }
+
+    [Fact]
+    public void Options_that_have_no_name_are_refused_also_where_there_is_nothing_to_do()
+    {
+        TextEncoder encoder = s_encoder.Value;
+        Assert.Throws<ArgumentException>(() => encoder.Embed([], new EmbedOptions { Pooling = (Pooling)3 }));
+        Assert.Throws<ArgumentException>(() => encoder.Embed([], new EmbedOptions { Dimensions = 0 }));
+        Assert.Throws<ArgumentException>(() => encoder.Embed(new TokenBatch(), [], new EmbedOptions { Pooling = (Pooling)(-1) }));
+        Assert.Throws<ArgumentException>(() => encoder.Tokenizer.Encode("a", options: new EncodeOptions { Padding = (Padding)3 }));
+        Assert.Throws<ArgumentException>(() => encoder.Tokenizer.Encode("a", options: new EncodeOptions { PadSide = (Side)2 }));
+        Assert.Throws<ArgumentException>(() => encoder.Tokenizer.Encode("a", options: new EncodeOptions { TruncationSide = (Side)2 }));
+        Assert.Throws<ArgumentException>(() => encoder.Tokenizer.Encode("a", options: new EncodeOptions { Truncation = (TruncationStrategy)3 }));
+        Assert.Throws<ArgumentException>(() => encoder.Tokenizer.Encode("a", options: new EncodeOptions { Padding = Padding.MaxLength, PadTo = int.MaxValue }));
+        Assert.Throws<ArgumentException>(() => ActivationFunctions.Apply((Activation)12, [1f], new float[1]));
+        Assert.Throws<ArgumentException>(() => new Linear(1, 1, new([1f], [])).Forward([1f], new float[1], (Activation)(-1)));
+        foreach (Activation activation in Enum.GetValues<Activation>()) ActivationFunctions.Apply(activation, [1f], new float[1]);
+    }
+
+    [Fact]
+    public void A_trace_is_as_long_as_its_longest_sequence_or_longer()
+    {
+        var batch = new TokenBatch();
+        batch.Add([1, 2, 3]);
+        Assert.Contains("3 tokens does not fit", Assert.Throws<ArgumentException>(() => s_encoder.Value.Trace(batch, length: 2)).Message);
+        Assert.Equal((3, 3, 5), (s_encoder.Value.Trace(batch).Length, s_encoder.Value.Trace(batch, length: 3).Length, s_encoder.Value.Trace(batch, length: 5).Length));
+    }
+
+    [Fact]
+    public void What_is_no_directory_is_told_apart()
+    {
+        Assert.Contains("nothing is downloaded", Assert.Throws<DirectoryNotFoundException>(() => TextEncoder.Load("bert-base-uncased")).Message);
+        Assert.Contains("nothing is downloaded", Assert.Throws<DirectoryNotFoundException>(() => Tokenizer.Load("bert-base-uncased")).Message);
+        Assert.Contains("is a file", Assert.Throws<DirectoryNotFoundException>(() => TextEncoder.Load(Path.Combine(Document.Root, "models", "model.safetensors"))).Message);
+    }
+
+    [Fact]
+    public void A_directory_that_leaves_no_room_for_text_is_refused()
+    {
+        using var copy = new TemporaryDirectory();
+        foreach (string file in (string[])["config.json", "model.safetensors", "vocab.txt"]) File.Copy(Path.Combine(Document.Root, "models", file), copy.File(file));
+        foreach (int length in (int[])[1, 2])
+        {
+            copy.Write("tokenizer_config.json", $$"""{"model_max_length": {{length}}}""");
+            string message = Assert.Throws<InvalidDataException>(() => TextEncoder.Load(copy.Path)).Message;
+            Assert.Contains($"may have {length} tokens", message);
+            Assert.Contains("model_max_length", message);
+        }
+        copy.Write("tokenizer_config.json", """{"model_max_length": 3}""");
+        Assert.Equal(3, TextEncoder.Load(copy.Path).Encode("我想吃").Length);
+    }
+
+    [Fact]
+    public void A_config_may_begin_with_a_byte_order_mark()
+    {
+        byte[] json = File.ReadAllBytes(Path.Combine(Document.Root, "models", "config.json"));
+        Assert.Equal(EncoderConfig.Parse(json, "config.json").HiddenSize, EncoderConfig.Parse([0xEF, 0xBB, 0xBF, .. json], "config.json").HiddenSize);
+    }
+
+    [Fact]
+    public void A_trace_that_cannot_be_saved_is_told_by_the_name_that_was_given()
+    {
+        using var directory = new TemporaryDirectory();
+        string path = Path.Combine(directory.Path, "gone", "trace.safetensors");
+        string message = Assert.ThrowsAny<IOException>(() => s_encoder.Value.Trace("a").Save(path)).Message;
+        Assert.Contains(path, message);
+        Assert.DoesNotContain(".tmp", message);
+        Directory.CreateDirectory(path);
+        message = Assert.ThrowsAny<IOException>(() => s_encoder.Value.Trace("a").Save(path)).Message;
+        Assert.DoesNotContain(".tmp", message);
+        Assert.Empty(Directory.EnumerateFiles(Path.Combine(directory.Path, "gone")));
+    }
+
+    /// <summary>Texts of many lengths, more than a batch holds.</summary>
+    private static IEnumerable<string> ManyTexts(TextEncoder encoder)
+    {
+        const string characters = "我想吃酸菜鱼ab who?";
+        int tokens = 0;
+        for (int i = 0; tokens <= encoder.Model.Encoder.BatchTokens * 3 / 2; i++)
+        {
+            string text = string.Concat(Enumerable.Range(0, 1 + i * 7 % 40).Select(j => characters[(i + j * j) % characters.Length]));
+            tokens += encoder.Encode(text).Length;
+            yield return text;
+        }
+    }
+
     /// <summary>Texts that end the work once a thousand of them have been read.</summary>
     private sealed class CancellingTexts(int count, CancellationTokenSource cancellation) : IReadOnlyList<string>
     {

@@ -40,11 +40,12 @@ public sealed unsafe class Linear
     internal PackedMatrix Matrix { get; }
 
     /// <summary>y (T, outputs) = activation(W·x + b) for every row of x (T, inputs).</summary>
-    /// <exception cref="ArgumentException">The lengths do not fit together.</exception>
+    /// <exception cref="ArgumentException">The lengths do not fit together, or there is no such activation.</exception>
     public void Forward(ReadOnlySpan<float> x, Span<float> y, Activation activation = Activation.Linear)
     {
         if (x.Length % Inputs != 0)
             throw new ArgumentException($"{nameof(Linear)}: x holds {x.Length:N0} numbers, which is no multiple of the {Inputs} input features.", nameof(x));
+        ActivationFunctions.CheckNamed(nameof(Linear), activation);
         int rows = x.Length / Inputs;
         Check.Length(nameof(Linear), nameof(y), (long)rows * Outputs, y.Length);
         fixed (float* source = x, destination = y)

@@ -1,5 +1,6 @@
 using Qkv.Kernels;
 using Qkv.Parameters;
+using Qkv.Text;
 
 namespace Qkv.Encoders;
 
@@ -80,12 +81,32 @@ internal sealed unsafe class TaskHeads
         MaskedLanguage?.Refresh();
     }
 
-    /// <summary>pooled = tanh(Wp·x + bp), in place of x's rows: (n, C) → (n, C)</summary>
-    public float[] Pool(ReadOnlySpan<float> first)
+    /// <summary>pooled = tanh(Wp·x + bp): (n, C) → (n, C)</summary>
+    public float[] Pool(ReadOnlySpan<float> first, int threads) => Apply(Pooler!, first, threads, Activation.Tanh);
+
+    /// <summary>The classifier's answers for whole sequences: B sequences → (B, labels)</summary>
+    public float[] ClassifySequences(Encoder encoder, TokenBatch batch)
     {
-        var pooled = new float[first.Length];
-        Pooler!.Forward(first, pooled, Activation.Tanh);
-        return pooled;
+        int c = encoder.Config.HiddenSize;
+        var first = new float[batch.Sequences * c];
+        fixed (float* output = first)
+        {
+            var receiver = new PoolingReceiver(Pooling.Cls, normalize: false, c, c, output, encoder.Threads);
+            encoder.Forward(batch, ref receiver);
+        }
+        return Apply(Classifier!, Pool(first, encoder.Threads), encoder.Threads);
+    }
+
+    /// <summary>What a head says of every token: T tokens → (T, outputs)</summary>
+    public static float[] ApplyToTokens(Linear head, Encoder encoder, TokenBatch batch)
+    {
+        var logits = new float[(long)batch.Tokens * head.Outputs];
+        fixed (float* y = logits)
+        {
+            var receiver = new LogitsReceiver(head, y, encoder.Threads);
+            encoder.Forward(batch, ref receiver);
+        }
+        return logits;
     }
 
     /// <summary>The answer of a row of logits: where the largest is, the first of equals.</summary>
@@ -98,11 +119,19 @@ internal sealed unsafe class TaskHeads
     }
 
     /// <summary>Any of the linear heads: (n, C) → (n, outputs)</summary>
-    public static float[] Apply(Linear head, ReadOnlySpan<float> rows)
+    public static float[] Apply(Linear head, ReadOnlySpan<float> rows, int threads, Activation activation = Activation.Linear)
     {
-        var logits = new float[rows.Length / head.Inputs * head.Outputs];
-        head.Forward(rows, logits);
+        int count = rows.Length / head.Inputs;
+        var logits = new float[(long)count * head.Outputs];
+        fixed (float* x = rows, y = logits) head.Forward(x, count, y, threads, activation);
         return logits;
+    }
+
+    private struct LogitsReceiver(Linear head, float* logits, int threads) : IReceiver
+    {
+        private readonly float* _logits = logits; // (T of the whole batch, outputs)
+
+        public readonly void Receive(in TokenSlice tokens, float* hidden) => head.Forward(hidden, tokens.Tokens, _logits + tokens.Origin * head.Outputs, threads);
     }
 }
 

@@ -78,10 +78,16 @@ public static class ActivationFunctions
         throw new ArgumentException($"The activation '{name}' is not supported; supported are {string.Join(", ", Supported)}.", nameof(name));
     }
 
+    internal static void CheckNamed(string operation, Activation activation)
+    {
+        if ((uint)activation > (uint)Activation.Mish) throw new ArgumentException($"{operation}: there is no activation {(int)activation}.", nameof(activation));
+    }
+
     /// <summary>y[i] = activation(x[i]); <paramref name="y"/> may be <paramref name="x"/>.</summary>
-    /// <exception cref="ArgumentException">The lengths differ.</exception>
+    /// <exception cref="ArgumentException">The lengths differ, or there is no such activation.</exception>
     public static unsafe void Apply(Activation activation, ReadOnlySpan<float> x, Span<float> y)
     {
+        CheckNamed(nameof(ActivationFunctions), activation);
         Check.Length(nameof(ActivationFunctions), nameof(y), x.Length, y.Length);
         fixed (float* source = x, destination = y)
             Apply(activation, source, destination, x.Length, Workers.Limit);
@@ -112,9 +118,10 @@ public static class ActivationFunctions
     }
 
     /// <summary>dx[i] = dy[i]·activation'(x[i]), where y = activation(x); <paramref name="dx"/> may be <paramref name="dy"/>.</summary>
-    /// <exception cref="ArgumentException">The lengths differ.</exception>
+    /// <exception cref="ArgumentException">The lengths differ, or there is no such activation.</exception>
     public static unsafe void Backward(Activation activation, ReadOnlySpan<float> x, ReadOnlySpan<float> dy, Span<float> dx)
     {
+        CheckNamed(nameof(ActivationFunctions), activation);
         Check.Length(nameof(ActivationFunctions), nameof(dy), x.Length, dy.Length);
         Check.Length(nameof(ActivationFunctions), nameof(dx), x.Length, dx.Length);
         fixed (float* source = x, upper = dy, lower = dx)

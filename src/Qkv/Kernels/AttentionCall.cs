@@ -1,9 +1,14 @@
 namespace Qkv.Kernels;
 
+/// <summary>What is computed of one sequence of queries and one of keys.</summary>
+internal interface IAttentionBody
+{
+    void Run(in AttentionShape shape);
+}
+
 /// <summary>The public edge that both attentions share: one sequence of queries, one of keys and values, checked and pinned.</summary>
 internal static unsafe class AttentionCall
 {
-    public delegate void Body(in AttentionShape shape);
 
     /// <summary>Checks the lengths; returns Lq and Lk.</summary>
     public static (int Queries, int Keys) Check(string operation, ReadOnlySpan<float> queries, ReadOnlySpan<float> keys, ReadOnlySpan<float> values,
@@ -22,19 +27,19 @@ internal static unsafe class AttentionCall
         return (queryLength, keyLength);
     }
 
-    public static void Run(ReadOnlySpan<float> queries, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, int heads, int headSize,
-        AttentionMask? mask, Body shape)
+    public static void Run<TBody>(ReadOnlySpan<float> queries, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, int heads, int headSize,
+        AttentionMask? mask, TBody body) where TBody : struct, IAttentionBody
     {
         int features = heads * headSize, queryLength = queries.Length / features, keyLength = keys.Length / features;
         int* queryStarts = stackalloc int[] { 0, queryLength }, keyStarts = stackalloc int[] { 0, keyLength };
         ReadOnlySpan<bool> visible = mask == null ? default : mask.VisibleKeys.Span;
-        byte[] hidden = new byte[visible.Length];
-        for (int key = 0; key < hidden.Length; key++) hidden[key] = visible[key] ? (byte)0 : (byte)1;
+        using var memory = new Rented((visible.Length + sizeof(float) - 1) / sizeof(float));
+        byte* hidden = (byte*)memory.Pointer;
+        for (int key = 0; key < visible.Length; key++) hidden[key] = visible[key] ? (byte)0 : (byte)1;
         fixed (float* q = queries, k = keys, v = values, additive = mask == null ? default : mask.Additive.Span, factors = mask == null ? default : mask.HeadFactors.Span)
-        fixed (byte* hiddenKeys = hidden)
         {
             nint numbers = mask?.Additive.Length ?? 0;
-            shape(new AttentionShape
+            body.Run(new AttentionShape
             {
                 Sequences = 1,
                 Heads = heads,
@@ -48,7 +53,7 @@ internal static unsafe class AttentionCall
                 KeyStride = features,
                 Mask = new AttentionMaskView
                 {
-                    HiddenKeys = hiddenKeys,
+                    HiddenKeys = visible.IsEmpty ? null : hidden,
                     Causal = mask?.Causal ?? false,
                     Additive = additive,
                     AdditiveQueryStride = numbers > keyLength ? keyLength : 0,

@@ -35,8 +35,13 @@ public static unsafe class AttentionReference
         {
             long start = 0;
             var outputs = new Outputs { Scores = s, Weights = w, Starts = &start, Context = c, ContextStride = heads * headSize };
-            AttentionCall.Run(queries, keys, values, heads, headSize, mask, shape: (in AttentionShape shape) => Forward(shape, outputs, Workers.Limit));
+            AttentionCall.Run(queries, keys, values, heads, headSize, mask, new Whole(outputs));
         }
+    }
+
+    private readonly struct Whole(Outputs outputs) : IAttentionBody
+    {
+        public void Run(in AttentionShape shape) => Forward(shape, outputs, Workers.Limit);
     }
 
     /// <summary>Where the results go. Scores and weights of sequence s start at Starts[s].</summary>

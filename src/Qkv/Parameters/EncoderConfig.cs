@@ -106,7 +106,7 @@ public sealed partial record EncoderConfig
     {
         try
         {
-            Utf8JsonReader reader = new(json, new JsonReaderOptions { MaxDepth = MaxDepth });
+            Utf8JsonReader reader = new(TextFile.WithoutMark(json), new JsonReaderOptions { MaxDepth = MaxDepth });
             using JsonDocument document = JsonDocument.ParseValue(ref reader);
             if (document.RootElement.ValueKind != JsonValueKind.Object || reader.Read())
             {

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Runtime.InteropServices;
 using Qkv.Kernels;
+using Qkv.Text;
 
 namespace Qkv.Parameters;
 
@@ -39,11 +40,7 @@ public abstract class ParameterFile : IDisposable
     public static ParameterFile OpenDirectory(string directory)
     {
         ArgumentException.ThrowIfNullOrEmpty(directory);
-        if (!Directory.Exists(directory))
-        {
-            throw new DirectoryNotFoundException($"{directory}: there is no such directory.");
-        }
-
+        TextFile.CheckDirectory(directory);
         string[] names = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
         string? found = names.Select(name => System.IO.Path.Combine(directory, name)).FirstOrDefault(File.Exists);
         return found is null

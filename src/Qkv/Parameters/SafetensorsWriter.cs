@@ -12,6 +12,7 @@ public static class SafetensorsWriter
     /// Tensors are laid out by falling element size, then by name, so that each is aligned to its elements.
     /// </summary>
     /// <exception cref="ArgumentException">A name or shape cannot be stored, or a tensor wrote another number of bytes than its shape says.</exception>
+    /// <exception cref="IOException">The file cannot be written.</exception>
     public static void Write(
         string path, IEnumerable<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
@@ -36,9 +37,11 @@ public static class SafetensorsWriter
 
             File.Move(temporary, path, overwrite: true);
         }
-        catch
+        catch (Exception e)
         {
-            File.Delete(temporary);
+            if (File.Exists(temporary)) File.Delete(temporary);
+            // What went wrong is told of the file that was asked for.
+            if (e is IOException or UnauthorizedAccessException) throw new IOException(e.Message.Replace(temporary, path, StringComparison.Ordinal), e);
             throw;
         }
     }

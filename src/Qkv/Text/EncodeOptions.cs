@@ -78,14 +78,20 @@ public readonly record struct EncodeOptions
     /// <summary>Where padding goes.</summary>
     public Side PadSide { get; init; }
 
-    /// <summary>Refuses negative numbers.</summary>
+    /// <summary>Refuses negative numbers, and what is none of the names.</summary>
     internal void Validate()
     {
+        if ((uint)Truncation > (uint)TruncationStrategy.OnlySecond) NotNamed(nameof(Truncation), (int)Truncation);
+        if ((uint)TruncationSide > (uint)Side.Left) NotNamed(nameof(TruncationSide), (int)TruncationSide);
+        if ((uint)Padding > (uint)Padding.MaxLength) NotNamed(nameof(Padding), (int)Padding);
+        if ((uint)PadSide > (uint)Side.Left) NotNamed(nameof(PadSide), (int)PadSide);
         NotNegative(MaxLength, nameof(MaxLength));
         NotNegative(Stride, nameof(Stride));
         NotNegative(PadTo, nameof(PadTo));
         NotNegative(PadToMultipleOf, nameof(PadToMultipleOf));
     }
+
+    private static void NotNamed(string name, int value) => throw new ArgumentException($"Encode: expected a named {name}, got {value}.");
 
     private static void NotNegative(int? value, string name)
     {

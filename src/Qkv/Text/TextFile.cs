@@ -16,6 +16,16 @@ internal static class TextFile
     private static readonly JsonDocumentOptions s_options = new() { MaxDepth = 64 };
     private static readonly UTF8Encoding s_strict = new(false, throwOnInvalidBytes: true);
 
+    /// <summary>Refuses a path that is no directory, as the name of a model elsewhere is.</summary>
+    /// <exception cref="DirectoryNotFoundException">There is none; says what to give.</exception>
+    public static void CheckDirectory(string path)
+    {
+        if (Directory.Exists(path)) return;
+        throw new DirectoryNotFoundException(File.Exists(path)
+            ? $"'{path}' is a file; give the directory that it is in."
+            : $"There is no directory '{path}'; nothing is downloaded, so give the path of a Hugging Face directory.");
+    }
+
     /// <summary>A UTF-8 file as a string, without a byte order mark.</summary>
     public static string Read(string path)
     {
@@ -89,6 +99,7 @@ internal static class TextFile
         return RandomAccess.Read(file, read, 0) == read.Length && read.SequenceEqual(beginning);
     }
 
-    private static ReadOnlySpan<byte> WithoutMark(ReadOnlySpan<byte> bytes) =>
+    /// <summary>Bytes without the byte order mark that some editors begin a file with.</summary>
+    public static ReadOnlySpan<byte> WithoutMark(ReadOnlySpan<byte> bytes) =>
         bytes.StartsWith((ReadOnlySpan<byte>)[0xEF, 0xBB, 0xBF]) ? bytes[3..] : bytes;
 }

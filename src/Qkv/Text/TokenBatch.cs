@@ -39,6 +39,13 @@ public sealed unsafe class TokenBatch
         ? _starts[sequence + 1] - _starts[sequence]
         : throw new ArgumentOutOfRangeException(nameof(sequence), $"There is no sequence {sequence}; the batch has {Sequences}, counted from 0.");
 
+    /// <summary>Token ids of sequence <paramref name="sequence"/> (L).</summary>
+    internal ReadOnlySpan<int> IdsOf(int sequence)
+    {
+        int length = Length(sequence);
+        return Ids.Slice(_starts[sequence], length);
+    }
+
     /// <summary>Whether token <paramref name="token"/> (of T) is hidden from all queries.</summary>
     /// <exception cref="ArgumentOutOfRangeException">There is no such token.</exception>
     public bool IsHidden(int token) => (uint)token < (uint)Tokens

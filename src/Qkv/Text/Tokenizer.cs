@@ -61,8 +61,14 @@ public sealed class Tokenizer
     /// <summary>Id that padding is made of.</summary>
     public int PadId => _parts.Pad.Id;
 
+    /// <summary>What the files name as the masked-token symbol, whether or not the vocabulary has it.</summary>
+    internal string MaskToken => _parts.MaskToken;
+
     /// <summary>Id of the masked-token symbol, such as [MASK]; null where the vocabulary has none.</summary>
     public int? MaskId => Vocabulary.TryGet(_parts.MaskToken, out int id) ? id : null;
+
+    /// <summary>Special tokens that are put around one text.</summary>
+    internal int TemplateTokens => _parts.Template.Added(isPair: false, addSpecialTokens: true);
 
     /// <summary>Tokens that stand for no text, such as [CLS], by id.</summary>
     internal IEnumerable<string> SpecialTokens => _special.Order().Select(Vocabulary.TokenOf);
@@ -75,10 +81,12 @@ public sealed class Tokenizer
     /// Reads a Hugging Face directory: <c>tokenizer.json</c> where there is one, else <c>vocab.txt</c> with
     /// <c>tokenizer_config.json</c>, <c>special_tokens_map.json</c> and <c>added_tokens.json</c>, as far as they are there.
     /// </summary>
+    /// <exception cref="DirectoryNotFoundException">There is no such directory.</exception>
     /// <exception cref="FileNotFoundException">Neither file is there.</exception>
     /// <exception cref="InvalidDataException">A file is broken or of a kind that is not supported; says which, what and where.</exception>
     public static Tokenizer Load(string directory)
     {
+        TextFile.CheckDirectory(directory);
         string json = Path.Combine(directory, TokenizerJson.FileName);
         string vocabulary = Path.Combine(directory, VocabularyDirectory.FileName);
         if (File.Exists(json))
@@ -248,8 +256,7 @@ public sealed class Tokenizer
             _ => options.PadTo ?? options.MaxLength ?? ModelMaxLength
                 ?? throw new ArgumentException("Encode: expected a length to pad to (PadTo, MaxLength or the model's), got none."),
         };
-        if (options is not { Padding: not Padding.None, PadToMultipleOf: > 0 and int multiple }) return length;
-        long padded = ((long)length + multiple - 1) / multiple * multiple;
-        return padded <= Array.MaxLength ? (int)padded : throw new ArgumentException($"Encode: expected PadToMultipleOf that {length:N0} tokens can be padded to, got {multiple:N0}.");
+        long multiple = options is { Padding: not Padding.None, PadToMultipleOf: > 0 and int given } ? given : 1, padded = (length + multiple - 1) / multiple * multiple;
+        return padded <= Array.MaxLength ? (int)padded : throw new ArgumentException($"Encode: expected a length to pad to that an array can have, got {padded:N0}.");
     }
 }

@@ -31,9 +31,8 @@ internal sealed record SequencePredictions(LabelSet Labels, IReadOnlyList<TextEx
 
     private double[] Found => [.. Logits.Select(logit => (double)logit)];
 
-    public static unsafe SequencePredictions Of(Encoder encoder, TaskHeads heads, LabelSet labels, IReadOnlyList<TextExample> examples)
+    public static SequencePredictions Of(Encoder encoder, TaskHeads heads, LabelSet labels, IReadOnlyList<TextExample> examples)
     {
-        int c = encoder.Config.HiddenSize;
         var batch = new TokenBatch();
         var all = new List<float>(examples.Count * heads.Classifier!.Outputs);
         double loss = 0;
@@ -41,13 +40,7 @@ internal sealed record SequencePredictions(LabelSet Labels, IReadOnlyList<TextEx
         {
             batch.Clear();
             foreach (TextExample example in some) batch.Add(example.Ids, example.TypeIds);
-            float[] first = new float[some.Length * c];
-            fixed (float* output = first)
-            {
-                var receiver = new PoolingReceiver(Pooling.Cls, normalize: false, c, c, output, encoder.Threads);
-                encoder.Forward(batch, ref receiver);
-            }
-            float[] logits = TaskHeads.Apply(heads.Classifier, heads.Pool(first));
+            float[] logits = heads.ClassifySequences(encoder, batch);
             all.AddRange(logits); // before the gradient takes their place
             loss += some.Length * SequenceLoss.Forward(labels.Kind, logits, [.. some.SelectMany(example => example.Targets)], smoothing: 0, encoder.Threads);
         }

@@ -27,7 +27,7 @@ internal sealed unsafe class SequenceStep(TrainableModel model, int tokens)
         pooler.Forward(first, pre);
         ActivationFunctions.Apply(Activation.Tanh, pre, pooled);
         Drop(pooled);
-        float[] logits = TaskHeads.Apply(classifier, pooled);
+        float[] logits = TaskHeads.Apply(classifier, pooled, threads);
 
         double loss = SequenceLoss.Forward(kind, logits, targets, smoothing, threads);
 

@@ -24,17 +24,12 @@ internal sealed record TokenPredictions(double Loss, EntityScore Score)
         {
             batch.Clear();
             foreach (TaggedExample example in some) batch.Add(example.Ids);
-            float[] logits = new float[(long)batch.Tokens * labels];
+            float[] logits = TaskHeads.ApplyToTokens(classifier, encoder, batch);
+            for (int i = 0; i < some.Length; i++) score = score.Add(some[i].Entities, Found(some[i], logits.AsSpan(batch.Starts[i] * labels), tags));
             int[] targets = [.. some.SelectMany(example => example.Targets)];
             fixed (float* x = logits)
-            fixed (int* t = targets)
-            {
-                var receiver = new LogitsReceiver(classifier, x, encoder.Threads);
-                encoder.Forward(batch, ref receiver);
-                for (int i = 0; i < some.Length; i++) score = score.Add(some[i].Entities, Found(some[i], logits.AsSpan(batch.Starts[i] * labels), tags));
-                loss += CrossEntropy.Forward(x, batch.Tokens, labels, t, 1f, encoder.Threads).Loss;
-                counted += targets.Count(target => target >= 0);
-            }
+            fixed (int* t = targets) loss += CrossEntropy.Forward(x, batch.Tokens, labels, t, 1f, encoder.Threads).Loss;
+            counted += targets.Count(target => target >= 0);
         }
         return new TokenPredictions(loss / Math.Max(counted, 1), score);
     }
@@ -50,14 +45,5 @@ internal sealed record TokenPredictions(double Loss, EntityScore Score)
             pieces.Add((tags[best], example.Offsets[token].Start, example.Offsets[token].End));
         }
         return EntitySpan.Join(pieces);
-    }
-
-    /// <summary>logits = Wc·x + bc for every token: (T, C) → (T, labels)</summary>
-    private unsafe struct LogitsReceiver(Linear classifier, float* logits, int threads) : IReceiver
-    {
-        private readonly float* _logits = logits; // (T of the whole batch, labels)
-
-        public readonly void Receive(in TokenSlice tokens, float* hidden) =>
-            classifier.Forward(hidden, tokens.Tokens, _logits + tokens.Origin * classifier.Outputs, threads);
     }
 }

@@ -43,7 +43,7 @@ public class CommandLineTests
     [InlineData("tokenize", "a")]
     [InlineData("doctor")]
     public void A_directory_that_is_not_there_is_one_sentence(params string[] arguments) =>
-        Command.Fails(1, "There is no directory 'nowhere'.", [.. arguments, "--model", "nowhere"]);
+        Command.Fails(1, "There is no directory 'nowhere'; nothing is downloaded", [.. arguments, "--model", "nowhere"]);
 
     /// <summary>Whether it was written in another way or through a link.</summary>
     [Fact]
@@ -79,7 +79,7 @@ public class CommandLineTests
     public void A_stack_trace_is_shown_only_when_asked_for()
     {
         Ran ran = Command.Run("doctor", "--model", "nowhere", "--verbose");
-        Assert.StartsWith("qkv: There is no directory 'nowhere'.\n", ran.Error);
+        Assert.StartsWith("qkv: There is no directory 'nowhere'; nothing is downloaded, so give the path of a Hugging Face directory.\n", ran.Error);
         Assert.Contains("   at ", ran.Error);
     }
 

@@ -51,6 +51,29 @@ public class TaskTests
     }
 
     [Fact]
+    public void Lines_of_a_file_are_classified_as_texts_are()
+    {
+        using TemporaryDirectory model = Command.WithVocabulary("bert-sequence-classification");
+        string file = model.Write("lines.txt", "我想吃\n\na b\n");
+        string expected = Command.Succeeds("classify", "我想吃", "", "a b", "--model", model.Path).Output;
+        Assert.Equal(expected, Command.Succeeds("classify", "--input", file, "--model", model.Path).Output);
+        Assert.Equal(expected, Command.Run(File.ReadAllBytes(file), "classify", "--input", "-", "--model", model.Path).Output);
+        Assert.NotEqual(expected, Command.Succeeds("classify", "--input", file, "--pair", "酸菜鱼", "--model", model.Path).Output);
+        Command.Fails(2, "classify needs either texts or --input FILE", "classify", "a", "--input", file, "--model", model.Path);
+        Command.Fails(2, "ner needs either texts or --input FILE", "ner", "--model", model.Path);
+    }
+
+    [Fact]
+    public void Texts_that_are_cut_are_counted()
+    {
+        using TemporaryDirectory model = Command.WithVocabulary("bert-token-classification");
+        string file = model.Write("lines.txt", $"{new string('我', 1000)}\na\n{new string('想', 1000)}\n");
+        Ran ran = Command.Succeeds("ner", "--input", file, "--model", model.Path);
+        Assert.Equal(3, ran.Lines.Length);
+        Command.IsOneSentence("2 texts were longer than the", ran.Error);
+    }
+
+    [Fact]
     public void Entities_are_counted_in_code_points()
     {
         using TemporaryDirectory model = Command.WithVocabulary("bert-token-classification");

@@ -242,12 +242,8 @@ public unsafe class AttentionTests
             long size = threads * FlashAttention.ScratchSize(HeadSize, QueryLength);
             var scratch = new AlignedBuffer(size + Behind);
             scratch.Span[(int)size..].Fill(Untouched);
-            fixed (float* start = context)
-            {
-                float* destination = start;
-                AttentionCall.Run(Queries, Keys, Values, Heads, HeadSize, mask,
-                    (in AttentionShape shape) => FlashAttention.Forward(shape with { BFloat16 = bfloat16 }, destination, Heads * HeadSize, scratch.Pointer, threads));
-            }
+            fixed (float* destination = context)
+                AttentionCall.Run(Queries, Keys, Values, Heads, HeadSize, mask, new FlashAttention.Whole(destination, scratch.Pointer, threads, bfloat16));
             Assert.Equal(-1, scratch.Span[(int)size..].IndexOfAnyExcept(Untouched));
         }
 
