@@ -42,9 +42,9 @@ internal record TraceRequest
         CheckItems("maps", Maps);
     }
 
-    protected static void CheckItems(string name, object?[] items)
+    protected static void CheckItems(string name, object?[] items, int most = MostItems)
     {
-        if (items.Length > MostItems) throw RequestException.Invalid($"'{name}' must have at most {MostItems:N0} items, but has {items.Length:N0}.");
+        if (items.Length > most) throw RequestException.Invalid($"'{name}' must have at most {most:N0} items, but has {items.Length:N0}.");
         if (items.Contains(null)) throw RequestException.Invalid($"'{name}' must not have null in it.");
     }
 }
@@ -90,6 +90,9 @@ internal sealed record InterventionRequest
 /// <summary>What <c>POST /export</c> takes: the text, the head that is open at first (<c>parameters</c>), and experiments to record.</summary>
 internal sealed record ExportRequest : TraceRequest
 {
+    // Each is two traces, with as many tensors as it asks for.
+    private const int MostExperiments = 32;
+
     public ExperimentRequest[] Experiments { get; init; } = [];
 
     /// <summary>What the page remembers of itself: handed back as it is.</summary>
@@ -98,7 +101,7 @@ internal sealed record ExportRequest : TraceRequest
     public override void Check()
     {
         base.Check();
-        CheckItems("experiments", Experiments);
+        CheckItems("experiments", Experiments, MostExperiments);
         foreach (ExperimentRequest experiment in Experiments) experiment.Check();
         CheckView();
     }
@@ -150,7 +153,7 @@ internal static class RequestJson
     {
         try
         {
-            T request = JsonSerializer.Deserialize<T>(body, s_options) ?? throw RequestException.Invalid("The request must be a JSON object, but is null.");
+            T request = JsonSerializer.Deserialize<T>(TextFile.WithoutMark(body), s_options) ?? throw RequestException.Invalid("The request must be a JSON object, but is null.");
             request.Check();
             return request;
         }
@@ -169,7 +172,8 @@ internal static class RequestJson
         {
             var message when message.Contains("could not be mapped", StringComparison.Ordinal) => $"there is no member '{quoted[1]}'",
             var message when message.Contains("missing required properties", StringComparison.Ordinal) => $"'{quoted[^2]}' is missing",
-            var message when message.Contains("could not be converted", StringComparison.Ordinal) => "the value is of the wrong type",
+            // Its strings are not UTF-8, or have half of a surrogate pair.
+            var message when message.Contains("could not be converted", StringComparison.Ordinal) => e.InnerException is InvalidOperationException inner && !inner.Message.Contains("token type", StringComparison.Ordinal) ? "the text is not Unicode" : "the value is of the wrong type",
             var message when message.StartsWith("Duplicate property", StringComparison.Ordinal) => $"there are two members '{quoted[1]}'",
             var message when message.Contains("doesn't allow", StringComparison.Ordinal) => "the value must not be null",
             _ => JsonMistake.Reason(e),

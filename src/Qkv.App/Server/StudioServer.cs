@@ -11,6 +11,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Net.Http.Headers;
 using Qkv.App.Output;
 using MinDataRate = Microsoft.AspNetCore.Server.Kestrel.Core.MinDataRate;
 
@@ -207,7 +208,7 @@ internal sealed class StudioServer : IAsyncDisposable
     /// <summary>Work that waits for its turn.</summary>
     private void MapPost<T>(string path, Func<T, HttpContext, Task> answer) where T : TraceRequest => _application.MapPost(path, async context =>
     {
-        if (!context.Request.HasJsonContentType()) throw new RequestException(StatusCodes.Status415UnsupportedMediaType, "validation", "The request must be of type application/json.");
+        CheckType(context.Request);
         T request = RequestJson.Read<T>(await ReadBodyAsync(context));
         using RateLimitLease lease = await _limiter.AcquireAsync(1, context.RequestAborted);
         if (!lease.IsAcquired)
@@ -218,6 +219,15 @@ internal sealed class StudioServer : IAsyncDisposable
         if (context.Features.Get<IHttpMinResponseDataRateFeature>() is { } feature) feature.MinDataRate = _slowestReader;
         await answer(request, context);
     });
+
+    private static void CheckType(HttpRequest request)
+    {
+        if (!request.HasJsonContentType() || !MediaTypeHeaderValue.TryParse(request.ContentType, out MediaTypeHeaderValue? type)
+            || (type.Charset.HasValue && !type.Charset.Equals("utf-8", StringComparison.OrdinalIgnoreCase) && !type.Charset.Equals("\"utf-8\"", StringComparison.OrdinalIgnoreCase)))
+            throw new RequestException(StatusCodes.Status415UnsupportedMediaType, "validation", "The request must be of type application/json, in UTF-8.");
+        if (request.Headers.ContentEncoding is { Count: > 0 } encoding && encoding != "identity")
+            throw new RequestException(StatusCodes.Status415UnsupportedMediaType, "validation", "The request must not be compressed.");
+    }
 
     private static async Task<byte[]> ReadBodyAsync(HttpContext context)
     {

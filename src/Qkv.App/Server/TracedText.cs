@@ -19,7 +19,16 @@ internal sealed class TracedText : IDisposable
         (Tokens, _memory) = (tokens, memory);
         TokenBatch batch = TracedToken.Batch(tokens);
         var changes = Intervention.Combine(encoder.Config, batch, interventions, cancellation);
-        Trace = new AttentionTrace(encoder.Model, batch, changes: changes, memory: memory?.Take(), cancellation: cancellation);
+        AlignedBuffer? kept = memory?.Take();
+        try
+        {
+            Trace = new AttentionTrace(encoder.Model, batch, changes: changes, memory: kept, cancellation: cancellation);
+        }
+        catch
+        {
+            if (kept != null) memory!.Return(kept);
+            throw;
+        }
         if (Elementwise.AreFinite(Trace.HiddenRows)) return;
         Dispose();
         // Where the model lies is nobody's business.

@@ -98,6 +98,7 @@ public sealed partial class ExportTests(RunningServer server) : IClassFixture<Ru
         Assert.Equal("no_positions", experiment.GetProperty("request").GetProperty("interventions")[0].GetProperty("kind").GetString());
         Assert.Equal(8, experiment.GetProperty("answer").GetProperty("after").GetProperty("tokens").GetArrayLength());
         await server.FailsAsync("/export", new { text = Fish, parameters = new { layer = 9, head = 0 } }, "layer 9");
+        await server.FailsAsync("/export", new { text = Fish, experiments = Enumerable.Repeat(new { text = Fish, interventions = Array.Empty<object>() }, 33) }, "at most 32 items");
         await server.FailsAsync("/export", new { text = Fish, experiments = (object[])[new { text = Fish, interventions = (object[])[new { kind = "sing" }] }] }, "sing");
     }
 

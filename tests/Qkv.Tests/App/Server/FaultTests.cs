@@ -39,9 +39,31 @@ public sealed class FaultTests(RunningServer server) : IClassFixture<RunningServ
     [InlineData("{\"text\":\"a\",\"text\":\"b\"}", "text")]
     [InlineData("{\"text\":\"a\",\"surprise\":1}", "surprise")]
     [InlineData("{\"text\":\"a\",\"tensors\":[null]}", "'tensors'")]
-    [InlineData("{\"text\":\"\\ud800\"}", "")]
+    [InlineData("{\"text\":\"\\ud800\"}", "not Unicode")]
     [InlineData("{\"text\":\"a\"} trailing", "cannot be read")]
     public Task Broken_json_is_one_sentence(string body, string words) => server.FailsAsync("/trace", body, words);
+
+    [Fact]
+    public async Task What_is_sent_in_another_form_is_told_by_its_form()
+    {
+        byte[] json = "{\"text\":\"a\"}"u8.ToArray();
+        await IsAsync(200, "", json, "application/json");
+        await IsAsync(200, "", [0xEF, 0xBB, 0xBF, .. json], "application/json; charset=UTF-8");
+        await IsAsync(200, "", json, "application/json; charset=\"utf-8\"", encoding: "identity");
+        await IsAsync(415, "in UTF-8", Encoding.Unicode.GetBytes("{\"text\":\"a\"}"), "application/json; charset=utf-16");
+        await IsAsync(415, "compressed", [0x1F, 0x8B], "application/json", encoding: "gzip");
+        await IsAsync(400, "not Unicode", [.. "{\"text\":\""u8, 0xFF, .. "\"}"u8], "application/json");
+
+        async Task IsAsync(int status, string words, byte[] body, string type, string? encoding = null)
+        {
+            using var content = new ByteArrayContent(body);
+            content.Headers.TryAddWithoutValidation("Content-Type", type);
+            if (encoding != null) content.Headers.ContentEncoding.Add(encoding);
+            using HttpResponseMessage response = await server.Client.PostAsync("/trace", content, Cancellation);
+            if (status == 200) Assert.Equal(200, (int)response.StatusCode);
+            else await RunningServer.IsErrorAsync(status, "validation", words, response);
+        }
+    }
 
     [Fact]
     public async Task Other_types_and_routes_are_refused()
