@@ -86,8 +86,8 @@ internal sealed class TextPipeline
 
     private AddedTokens? Search(TokenizerParts parts, Func<AddedToken, bool> which, Func<string, string> form)
     {
-        // Of two that look the same once normalized, special ones come first.
-        AddedToken[] tokens = [.. parts.Added.Where(token => token.Special && which(token)), .. parts.Added.Where(token => !token.Special && which(token))];
+        // Of two that look the same once normalized, huggingface/tokenizers finds now one, now the other; here it is the first.
+        AddedToken[] tokens = [.. parts.Added.Where(which)];
         return tokens.Length == 0 ? null : new AddedTokens(tokens, form);
     }
 }

@@ -171,6 +171,21 @@ public class TokenizerFileTests
         Assert.Equal(next + 1, Read("no JSON", "{\"added_tokens_decoder\":{\"" + next + "\":{\"content\":\"<x>\"}}}").Vocabulary.Count);
     }
 
+    [Theory]
+    [InlineData("<AB>", "<Ab>")]
+    [InlineData("<Ab>", "<AB>")]
+    public void Of_added_tokens_that_look_the_same_normalized_the_first_is_found(string first, string second)
+    {
+        int next = TokenizerFixture.FromFiles(("vocab.txt", Vocabulary)).Vocabulary.Count;
+        Tokenizer tokenizer = TokenizerFixture.FromFiles(("vocab.txt", Vocabulary), ("tokenizer_config.json",
+            "{\"added_tokens_decoder\":{" + Added(next, first, special: false) + "," + Added(next + 1, second, special: true) + "}}"));
+        Assert.Equal([next, next], tokenizer.Encode("<ab><aB>", options: new() { AddSpecialTokens = false }).Ids);
+
+        static string Added(int id, string content, bool special) => $$"""
+            "{{id}}":{"content":"{{content}}","normalized":true,"special":{{(special ? "true" : "false")}}}
+            """;
+    }
+
     [Fact]
     public void Tokenizer_json_wins_over_the_vocabulary()
     {
