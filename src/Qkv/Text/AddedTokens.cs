@@ -73,9 +73,18 @@ internal sealed class AddedTokens
             {
                 continue;
             }
-            while (token.LeftStrip && start > taken && char.IsWhiteSpace(text[start - 1]))
+            if (token.LeftStrip)
             {
-                start--;
+                while (start > taken && char.IsWhiteSpace(text[start - 1]))
+                {
+                    start--;
+                }
+                // White space of its own may have been taken as well: then it begins later, or is all gone.
+                start = Math.Max(start, taken);
+                if (start >= end)
+                {
+                    continue;
+                }
             }
             while (token.RightStrip && end < text.Length && char.IsWhiteSpace(text[end]))
             {

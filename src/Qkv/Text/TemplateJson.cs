@@ -47,7 +47,7 @@ internal static class TemplateJson
     }
 
     private static int Id(JsonField id, Vocabulary vocabulary) =>
-        id.Integer() is int value && value < vocabulary.Count ? value : throw id.Wrong($"an id below {vocabulary.Count}");
+        id.Integer() is int value && vocabulary.TryGet(value, out _) ? value : throw id.Wrong($"an id below {vocabulary.Count} that has a token");
 
     private static ImmutableArray<TemplatePiece> ReadPieces(
         JsonField list, Dictionary<string, (ImmutableArray<int> Ids, ImmutableArray<string> Tokens)> special, int sequences)

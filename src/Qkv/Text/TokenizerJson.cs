@@ -86,6 +86,7 @@ internal static class TokenizerJson
         {
             modelIds[token] = id;
         }
+        long next = modelTokens.Count;
         foreach (JsonField item in list.Elements())
         {
             string content = item["content"].String();
@@ -93,6 +94,12 @@ internal static class TokenizerJson
             bool special = item["special"].Boolean(false);
             if (!modelTokens.Contains(content))
             {
+                // huggingface/tokenizers does not look at these ids: it counts on.
+                if (id != next)
+                {
+                    throw new InvalidDataException($"{item.File}: {item.Path} gives {Vocabulary.Quote(content)} the id {id}, but {next} comes next; "
+                        + "added tokens are expected in the order of their ids, without gaps behind the vocabulary.");
+                }
                 entries.Add(new(content, id));
             }
             else if (modelIds[content] != id)
@@ -100,9 +107,8 @@ internal static class TokenizerJson
                 throw new InvalidDataException($"{item.File}: {item.Path} gives {Vocabulary.Quote(content)} the id {id}, "
                     + $"model.vocab gives it {modelIds[content]}.");
             }
-            added.Add(new AddedToken(
-                content, id, special, item["single_word"].Boolean(false), item["lstrip"].Boolean(false), item["rstrip"].Boolean(false),
-                item["normalized"].Boolean(!special)));
+            next = Math.Max(next, id + 1L);
+            added.Add(VocabularyDirectory.Described(item, id, special));
         }
         return added;
     }

@@ -69,6 +69,7 @@ internal sealed class Trie
     {
         int value = -1;
         length = 0;
+        if (node == 0) return value; // With NUL its key would be that of a free place.
         Edge[] edges = _edges;
         int mask = edges.Length - 1;
         ulong secret = _secret;

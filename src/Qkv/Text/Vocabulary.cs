@@ -3,24 +3,32 @@ using System.Text;
 
 namespace Qkv.Text;
 
-/// <summary>Tokens and their ids, 0 … <see cref="Count"/> − 1. Immutable; safe to use from many threads.</summary>
+/// <summary>Tokens and their ids, below <see cref="Count"/>. Immutable; safe to use from many threads.</summary>
 public sealed class Vocabulary
 {
-    private readonly string[] _tokens;
+    // A vocabulary with a line twice leaves an id without a token; one that leaves more than these is damaged, and would only take memory.
+    private const int MostGaps = 1 << 16;
+
+    private readonly string?[] _tokens;
     private readonly Dictionary<string, int> _ids;
 
-    /// <summary>Entries must hold every id of 0 … Count − 1 once; <paramref name="source"/> names the file in errors.</summary>
+    /// <summary>Entries must hold every id once at most; <paramref name="source"/> names the file in errors.</summary>
     internal Vocabulary(IReadOnlyCollection<KeyValuePair<string, long>> entries, string source)
     {
-        _tokens = new string[entries.Count];
+        long last = -1;
+        foreach ((string token, long id) in entries)
+        {
+            if (id < 0 || id >= (long)entries.Count + MostGaps)
+            {
+                throw new InvalidDataException($"{source}: token {Quote(token)} has id {id}, "
+                    + $"but with {entries.Count:N0} tokens ids from 0 to {(long)entries.Count + MostGaps - 1:N0} are expected.");
+            }
+            last = Math.Max(last, id);
+        }
+        _tokens = new string?[last + 1];
         _ids = new Dictionary<string, int>(entries.Count, StringComparer.Ordinal);
         foreach ((string token, long id) in entries)
         {
-            if (id < 0 || id >= _tokens.Length)
-            {
-                throw new InvalidDataException($"{source}: token {Quote(token)} has id {id}, "
-                    + $"but {_tokens.Length} tokens need the ids 0 to {_tokens.Length - 1} without gaps.");
-            }
             if (_tokens[id] is { } other)
             {
                 throw new InvalidDataException($"{source}: id {id} is given to {Quote(other)} and to {Quote(token)}.");
@@ -44,7 +52,7 @@ public sealed class Vocabulary
         }
     }
 
-    /// <summary>Number of ids.</summary>
+    /// <summary>The number of ids: one more than the largest. A few may have no token, as where a vocabulary's line was there twice.</summary>
     public int Count => _tokens.Length;
 
     /// <summary>All tokens with the ids they encode to.</summary>
@@ -67,10 +75,10 @@ public sealed class Vocabulary
     public bool TryGet(string token, out int id) => _ids.TryGetValue(token, out id);
 
     /// <summary>The token with this id.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">The id is not in 0 … Count − 1.</exception>
-    public string TokenOf(int id) => (uint)id < (uint)_tokens.Length
-        ? _tokens[id]
-        : throw new ArgumentOutOfRangeException(nameof(id), $"Vocabulary: expected an id from 0 to {Count - 1}, got {id}.");
+    /// <exception cref="ArgumentOutOfRangeException">There is none.</exception>
+    public string TokenOf(int id) => TryGet(id, out string? token)
+        ? token
+        : throw new ArgumentOutOfRangeException(nameof(id), $"Vocabulary: expected an id from 0 to {Count - 1} that has a token, got {id}.");
 
     /// <summary>The token with this id, if there is one.</summary>
     public bool TryGet(int id, [NotNullWhen(true)] out string? token)

@@ -37,9 +37,9 @@ internal static class VocabularyDirectory
         string[] lines = Vocabulary.ReadLines(path);
         var modelTokens = new HashSet<string>(lines, StringComparer.Ordinal);
         List<AddedToken> given = ReadAdded(directory, settings);
-        string Name(string key, string usual) => Token(settings, key) ?? Token(names, key) ?? usual;
-        string unknown = Name("unk_token", "[UNK]"), cls = Name("cls_token", "[CLS]"), sep = Name("sep_token", "[SEP]");
-        string pad = Name("pad_token", "[PAD]"), mask = Name("mask_token", "[MASK]");
+        AddedToken Special(string key, string usual) => Token(settings, key) ?? Token(names, key) ?? new AddedToken(usual, 0, Special: true);
+        AddedToken[] specials = [Special("unk_token", "[UNK]"), Special("cls_token", "[CLS]"), Special("sep_token", "[SEP]"), Special("pad_token", "[PAD]"), Special("mask_token", "[MASK]")];
+        (string unknown, string cls, string sep, string pad, string mask) = (specials[0].Content, specials[1].Content, specials[2].Content, specials[3].Content, specials[4].Content);
 
         Vocabulary vocabulary = Join(path, lines, modelTokens, given);
         int Required(string token) => vocabulary.TryGet(token, out int id)
@@ -49,12 +49,12 @@ internal static class VocabularyDirectory
         Template template = Template.Bert((cls, Required(cls)), (sep, Required(sep)));
         var added = new AddedToken?[vocabulary.Count];
         foreach (AddedToken token in given) added[token.Id] = token;
-        foreach (string special in (string[])[unknown, cls, sep, pad, mask, .. Additional(settings), .. Additional(names)])
+        foreach (AddedToken special in (AddedToken[])[.. specials, .. Additional(settings), .. Additional(names)])
         {
             // Settings of the token that added_tokens_decoder gives stay; a special token the vocabulary lacks is of no use.
-            if (vocabulary.TryGet(special, out int id))
+            if (vocabulary.TryGet(special.Content, out int id))
             {
-                added[id] = added[id] is { } known ? known with { Special = true } : new AddedToken(special, id, Special: true);
+                added[id] = added[id] is { } known ? known with { Special = true } : special with { Id = id };
             }
         }
         return new TokenizerParts
@@ -132,10 +132,7 @@ internal static class VocabularyDirectory
             foreach ((string key, JsonField token) in decoder.Members())
             {
                 int id = int.TryParse(key, out int value) && value >= 0 ? value : throw token.Wrong("an id as its name");
-                bool special = token["special"].Boolean(false);
-                added.Add(new AddedToken(
-                    token["content"].String(), id, special, token["single_word"].Boolean(false), token["lstrip"].Boolean(false),
-                    token["rstrip"].Boolean(false), token["normalized"].Boolean(!special)));
+                added.Add(Described(token, id, token["special"].Boolean(false)));
             }
         }
         else
@@ -155,14 +152,17 @@ internal static class VocabularyDirectory
         return added;
     }
 
-    private static IEnumerable<string> Additional(JsonField root) =>
-        Setting(root, "additional_special_tokens") is { IsNull: false } list ? list.Elements().Select(Content) : [];
+    private static IEnumerable<AddedToken> Additional(JsonField root) =>
+        Setting(root, "additional_special_tokens") is { IsNull: false } list ? list.Elements().Select(token => Described(token, id: 0, special: true)) : [];
 
-    private static string? Token(JsonField root, string key) => Setting(root, key) is { IsNull: false } token ? Content(token) : null;
+    private static AddedToken? Token(JsonField root, string key) => Setting(root, key) is { IsNull: false } token ? Described(token, id: 0, special: true) : null;
 
     /// <summary>A token is a string, or an object with its content and how to look for it.</summary>
-    private static string Content(JsonField token) =>
-        token.Element.ValueKind == JsonValueKind.Object ? token["content"].String() : token.String();
+    public static AddedToken Described(JsonField token, int id, bool special) => token.Element.ValueKind == JsonValueKind.String
+        ? new AddedToken(token.String(), id, special)
+        : new AddedToken(
+            token["content"].String(), id, special, token["single_word"].Boolean(false), token["lstrip"].Boolean(false), token["rstrip"].Boolean(false),
+            token["normalized"].Boolean(!special));
 
     private static JsonField? Setting(JsonField root, string key) => root.File is null ? null : root[key];
 

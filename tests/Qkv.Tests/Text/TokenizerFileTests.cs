@@ -23,7 +23,7 @@ public class TokenizerFileTests
         ["id too large"] = (json => json["model"]!["vocab"]!["a"] = int.MaxValue, "2147483647"),
         ["id past an int"] = (json => json["model"]!["vocab"]!["a"] = 1e30, "model.vocab.a"),
         ["id twice"] = (json => json["model"]!["vocab"]!["a"] = 6, "id 6"),
-        ["gap"] = (json => json["model"]!["vocab"]!.AsObject().Remove("a"), "gaps"),
+        ["id far behind"] = (json => json["model"]!["vocab"]!["a"] = 70_000, "70000"),
         ["no unknown token"] = (json => json["model"]!["unk_token"] = "[OOV]", "[OOV]"),
         ["negative word length"] = (json => json["model"]!["max_input_chars_per_word"] = -1, "max_input_chars_per_word"),
         ["other normalizer"] = (json => json["normalizer"]!["type"] = "Precompiled", "Precompiled"),
@@ -42,6 +42,16 @@ public class TokenizerFileTests
         ["added tokens an object"] = (json => json["added_tokens"] = new JsonObject(), "added_tokens"),
         ["added token without content"] = (json => json["added_tokens"]![0]!.AsObject().Remove("content"), "content"),
         ["added token of another id"] = (json => json["added_tokens"]![0]!["id"] = 7, "[PAD]"),
+        ["added tokens in another order"] = (json =>
+        {
+            int next = json["model"]!["vocab"]!.AsObject().Count;
+            foreach (int id in (int[])[next + 1, next]) json["added_tokens"]!.AsArray().Add(new JsonObject { ["id"] = id, ["content"] = $"<{id}>" });
+        }, "comes next"),
+        ["template id without a token"] = (json =>
+        {
+            json["post_processor"]!["special_tokens"]!["[CLS]"]!["ids"]![0] = json["model"]!["vocab"]!["a"]!.DeepClone();
+            json["model"]!["vocab"]!.AsObject().Remove("a");
+        }, "that has a token"),
         ["added token far behind"] = (json => (json["added_tokens"]![0]!["id"], json["added_tokens"]![0]!["content"]) = (9999, "<x>"), "9999"),
         ["truncation without length"] = (json => json["truncation"] = new JsonObject(), "max_length"),
         ["truncation of another kind"] = (json => json["truncation"] = JsonNode.Parse("""{"max_length":5,"strategy":"Middle"}"""), "Middle"),
@@ -169,6 +179,57 @@ public class TokenizerFileTests
         Assert.Equal([next, next + 1], tokenizer.Encode("<x><y>", options: new() { AddSpecialTokens = false }).Ids);
         Assert.Contains($"id {next} is given twice", Assert.Throws<InvalidDataException>(() => Read($$"""{"<x>":{{next}},"<y>":{{next + 1}},"<z>":{{next}}}""")).Message);
         Assert.Equal(next + 1, Read("no JSON", "{\"added_tokens_decoder\":{\"" + next + "\":{\"content\":\"<x>\"}}}").Vocabulary.Count);
+    }
+
+    [Fact]
+    public void An_id_may_have_no_token()
+    {
+        JsonObject json = TokenizerFixture.Small();
+        Tokenizer whole = TokenizerFixture.FromJson(json);
+        int gap = whole.Vocabulary.IdOf("a");
+        json["model"]!["vocab"]!.AsObject().Remove("a");
+        Tokenizer tokenizer = TokenizerFixture.FromJson(json);
+        Assert.Equal(whole.Vocabulary.Count, tokenizer.Vocabulary.Count);
+        Assert.False(tokenizer.Vocabulary.TryGet(gap, out _));
+        Assert.False(tokenizer.Vocabulary.TryGet("a", out _));
+        Assert.Contains("that has a token", Assert.Throws<ArgumentOutOfRangeException>(() => tokenizer.Vocabulary.TokenOf(gap)).Message);
+        Assert.Equal([whole.UnknownId, whole.Vocabulary.IdOf("b")], tokenizer.Encode("a b", options: new() { AddSpecialTokens = false }).Ids);
+        Assert.Equal("b", tokenizer.Decode([gap, whole.Vocabulary.IdOf("b")]));
+    }
+
+    [Fact]
+    public void Without_pieces_that_continue_a_word_nothing_continues_one()
+    {
+        JsonObject json = TokenizerFixture.Bert(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "ab"]);
+        json["normalizer"]!["clean_text"] = false;
+        Tokenizer tokenizer = TokenizerFixture.FromJson(json);
+        Assert.Equal([1, 5, 1, 1], tokenizer.Encode("a\0 a ab\0 aa", options: new() { AddSpecialTokens = false }).Ids);
+    }
+
+    [Theory]
+    [InlineData("a <r>  <l> b", new[] { "a", "<r>  ", "<l>", "b" })] // <r> has taken the white space that <l> would
+    [InlineData("a <r> <s> b", new[] { "a", "<r> ", "<s>", "b" })]
+    [InlineData("a <r>   b", new[] { "a", "<r>   ", "b" })] // also all of the white space that is a token itself
+    [InlineData("a     b", new[] { "a", "     ", "b" })]
+    [InlineData("a <l><r> b", new[] { "a", " <l>", "<r> ", "b" })]
+    public void White_space_is_taken_once(string text, string[] tokens)
+    {
+        JsonObject json = TokenizerFixture.Small();
+        int next = json["model"]!["vocab"]!.AsObject().Count;
+        foreach ((string content, bool left, bool right) in ((string, bool, bool)[])[("<r>", false, true), ("<l>", true, false), (" <s>", true, false), ("  ", true, true)])
+            json["added_tokens"]!.AsArray().Add(new JsonObject { ["id"] = next++, ["content"] = content, ["lstrip"] = left, ["rstrip"] = right, ["normalized"] = false });
+        Assert.Equal(tokens, TokenizerFixture.FromJson(json).Encode(text, options: new() { AddSpecialTokens = false }).Tokens);
+    }
+
+    [Fact]
+    public void A_special_token_beside_the_vocabulary_may_say_how_it_is_looked_for()
+    {
+        const string mask = """{"__type":"AddedToken","content":"[MASK]","lstrip":true,"rstrip":false,"normalized":false,"single_word":false}""";
+        foreach (string file in (string[])["tokenizer_config.json", "special_tokens_map.json"])
+        {
+            Tokenizer tokenizer = TokenizerFixture.FromFiles(("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n"), (file, "{\"mask_token\":" + mask + "}"));
+            Assert.Equal(["a", " [MASK]", "b"], tokenizer.Encode("a [MASK] b", options: new() { AddSpecialTokens = false }).Tokens);
+        }
     }
 
     [Theory]
