@@ -16,7 +16,7 @@ internal static class ClassifyCommand
         common.Run(command, (invocation, result) =>
         {
             string? second = result.GetValue(pair);
-            return texts.Ask(invocation, result, second, (encoder, some) => encoder.Classify(some, second is null ? null : [.. some.Select(_ => second)]), (text, labels) =>
+            return texts.Ask(invocation, result, second, (encoder, some) => encoder.Classify([.. some.Select(text => (text, second))]), (text, labels) =>
             {
                 if (invocation.DataAsJson) JsonLineWriter.Write(invocation.Terminal, labels, Write);
                 else Show(text, labels).WriteTo(invocation.Terminal);

@@ -29,8 +29,11 @@ internal static class EmbedCommand
                 Pooling = result.GetValue(pooling) switch { "mean" => Pooling.Mean, "cls" => Pooling.Cls, "max" => Pooling.Max, _ => null },
                 Dimensions = result.GetValue(dimensions),
             };
-            EmbeddingWriter.Check(result.GetValue(output), result.GetValue(texts.File));
-            return texts.Read(invocation, result, all => Run(invocation, all, result.GetValue(output), options));
+            return texts.Read(invocation, result, all =>
+            {
+                EmbeddingWriter.Check(result.GetValue(output), result.GetValue(texts.File));
+                return Run(invocation, all, result.GetValue(output), options);
+            });
         });
         return command;
     }

@@ -43,7 +43,7 @@ internal sealed record Invocation(Terminal Terminal, string ModelDirectory, int?
     /// <summary>Says how much of a text the model reads, where that is not all of it.</summary>
     public void NoteTruncation(TextEncoder encoder, string text, string? pair = null, bool addSpecialTokens = true)
     {
-        Appended appended = Append(encoder, text, pair, addSpecialTokens);
+        Appended appended = Count(encoder, text, pair, addSpecialTokens);
         if (appended.Truncated)
             Note($"only {appended.Tokens:N0} of {appended.Tokens + appended.Dropped:N0} tokens were read, which is all that this model takes; the rest was left out.");
     }
@@ -55,7 +55,7 @@ internal sealed record Invocation(Terminal Terminal, string ModelDirectory, int?
     }
 
     /// <summary>How many tokens of a text the model reads.</summary>
-    public static Appended Append(TextEncoder encoder, string text, string? pair, bool addSpecialTokens = true)
+    public static Appended Count(TextEncoder encoder, string text, string? pair, bool addSpecialTokens = true)
     {
         var options = new EncodeOptions { MaxLength = encoder.MaxTokens, AddSpecialTokens = addSpecialTokens };
         var ids = new ArrayBufferWriter<int>();

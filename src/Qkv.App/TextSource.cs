@@ -1,14 +1,12 @@
 using System.CommandLine;
 using Qkv.App.Output;
+using Qkv.Text;
 
 namespace Qkv.App;
 
 /// <summary>The texts of a verb that takes many: arguments, or the lines of a file, of which only those at work are in memory.</summary>
 internal sealed class TextSource(string verb, string description)
 {
-    // Enough short texts for full batches, few enough that results come soon and memory does not grow with the file.
-    private const int Together = 256;
-
     public Argument<string[]> Texts { get; } = Options.Texts(description, required: false);
 
     public Option<string?> File { get; } = Options.Text(
@@ -26,7 +24,7 @@ internal sealed class TextSource(string verb, string description)
         return run(progress.Watch(Input.Lines(stream, Input.Name(path))));
     }
 
-    /// <summary>Asks a model about the texts, some at a time, and shows each answer.</summary>
+    /// <summary>Asks a model about the texts, a batch at a time, and shows each answer.</summary>
     /// <param name="invocation">This call.</param>
     /// <param name="result">Its arguments.</param>
     /// <param name="pair">The second text of each, or null.</param>
@@ -35,17 +33,36 @@ internal sealed class TextSource(string verb, string description)
     public int Ask<T>(Invocation invocation, ParseResult result, string? pair, Func<TextEncoder, string[], IReadOnlyList<T>> ask, Action<string, T> show) => Read(invocation, result, texts =>
     {
         TextEncoder encoder = invocation.LoadEncoder();
-        int cut = 0;
-        foreach (string[] some in texts.Chunk(Together))
+        ask(encoder, []); // Whether the model can, before the first text is there.
+        var pending = new List<string>();
+        int tokens = 0, cut = 0;
+        try
         {
-            IReadOnlyList<T> answers = ask(encoder, some);
-            for (int i = 0; i < some.Length; i++)
+            foreach (string text in texts)
             {
-                if (Invocation.Append(encoder, some[i], pair).Truncated) cut++;
-                show(some[i], answers[i]);
+                pending.Add(text);
+                Appended read = Invocation.Count(encoder, text, pair);
+                if (read.Truncated) cut++;
+                if ((tokens += read.Tokens) >= encoder.Model.Encoder.BatchTokens) Answer();
             }
         }
+        catch (InvalidDataException) when (pending.Count > 0)
+        {
+            // A line that cannot be read takes nothing from those before it.
+            Answer();
+            throw;
+        }
+        Answer();
         invocation.NoteCut(encoder, cut);
         return 0;
+
+        void Answer()
+        {
+            string[] some = [.. pending];
+            pending.Clear();
+            tokens = 0;
+            IReadOnlyList<T> answers = ask(encoder, some);
+            for (int i = 0; i < some.Length; i++) show(some[i], answers[i]);
+        }
     });
 }

@@ -31,7 +31,11 @@ public sealed unsafe partial class TextEncoder
 {
     /// <summary>The vector of a text (C), which is cut to <see cref="MaxTokens"/>: with a list, the result says whether it was.</summary>
     /// <exception cref="ArgumentException">The options are out of range, or the text is null.</exception>
-    public float[] Embed(string text, EmbedOptions? options = null) => Embed([text], options)[0].Vector;
+    public float[] Embed(string text, EmbedOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        return Embed([text], options)[0].Vector;
+    }
 
     /// <summary>
     /// The vectors of texts, each the same to the last bit whatever the others are. Texts are worked on in batches, so memory does not
@@ -51,7 +55,7 @@ public sealed unsafe partial class TextEncoder
         int first = 0;
         for (int i = 0; i < texts.Count; i++)
         {
-            truncated.Add(Append(At(texts, i, nameof(texts)), batch, options?.Prompt));
+            truncated.Add(Append(At(texts[i], i, nameof(texts)), batch, options?.Prompt));
             if (batch.Tokens < _model.Encoder.BatchTokens && i + 1 < texts.Count) continue;
             cancellation.ThrowIfCancellationRequested();
             float[] vectors = new float[batch.Sequences * Dimensions];

@@ -92,14 +92,14 @@ public sealed unsafe partial class TextEncoder
         }
         if (tokenizer != null && tokenizer.Vocabulary.Count > model.Config.VocabularySize)
             throw new InvalidDataException(
-                $"{directory}: the tokenizer has {tokenizer.Vocabulary.Count:N0} entries, but the model only {model.Config.VocabularySize:N0}; they do not belong together.");
+                $"{directory}: the tokenizer has {tokenizer.Vocabulary.Count:N0} ids, but the model only {model.Config.VocabularySize:N0}; they do not belong together.");
         if (recipe.LowerCase && tokenizer is { Normalizer.Lowercase: false })
             throw new InvalidDataException(
                 $"{Path.Combine(directory, "sentence_bert_config.json")}: do_lower_case is true, which is supported only where the tokenizer lower-cases, and this one does not; set it to false if the model was trained so.");
         var encoder = new TextEncoder(directory, model, tokenizer, recipe);
         if (tokenizer != null && encoder.MaxTokens <= tokenizer.TemplateTokens)
             throw new InvalidDataException(
-                $"{directory}: a text may have {encoder.MaxTokens:N0} tokens, the least of max_position_embeddings (config.json), model_max_length (tokenizer_config.json) and max_seq_length (sentence_bert_config.json), and special tokens take {tokenizer.TemplateTokens}; raise it.");
+                $"{directory}: a text may have {encoder.MaxTokens:N0} tokens, the least of max_position_embeddings (config.json), model_max_length (tokenizer_config.json) and max_seq_length (sentence_bert_config.json), and special tokens take {tokenizer.TemplateTokens}; set it to {tokenizer.TemplateTokens + 1} at least.");
         return encoder;
     }
 
@@ -127,6 +127,7 @@ public sealed unsafe partial class TextEncoder
     public AttentionTrace Trace(TokenBatch batch, int length = 0, int choices = 1, IReadOnlyList<Intervention>? interventions = null)
     {
         ArgumentNullException.ThrowIfNull(batch);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
         if (choices < 1 || batch.Sequences % choices != 0)
             throw new ArgumentException($"{batch.Sequences} sequences cannot be {choices} choices each.", nameof(choices));
         return new AttentionTrace(_model, batch, length, choices, Intervention.Combine(Config, batch, interventions));
@@ -139,7 +140,7 @@ public sealed unsafe partial class TextEncoder
         return encoding.Length > 0 ? encoding : throw new ArgumentException("The text has no tokens; give it at least one visible character.", nameof(text));
     }
 
-    private static string At(IReadOnlyList<string> texts, int index, string name) => texts[index] ?? throw new ArgumentException($"Text {index} of the list is null.", name);
+    private static string At(string? text, int index, string name) => text ?? throw new ArgumentException($"Text {index} of the list is null.", name);
 
     /// <summary>The last hidden states (L, C) of one encoding.</summary>
     internal float[] HiddenStates(TokenBatch batch)

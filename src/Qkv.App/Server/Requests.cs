@@ -172,8 +172,10 @@ internal static class RequestJson
         {
             var message when message.Contains("could not be mapped", StringComparison.Ordinal) => $"there is no member '{quoted[1]}'",
             var message when message.Contains("missing required properties", StringComparison.Ordinal) => $"'{quoted[^2]}' is missing",
-            // Its strings are not UTF-8, or have half of a surrogate pair.
-            var message when message.Contains("could not be converted", StringComparison.Ordinal) => e.InnerException is InvalidOperationException inner && !inner.Message.Contains("token type", StringComparison.Ordinal) ? "the text is not Unicode" : "the value is of the wrong type",
+            // Strings that are not UTF-8, or have half of a surrogate pair.
+            var message when message.Contains("could not be converted", StringComparison.Ordinal) && e.InnerException is InvalidOperationException inner
+                && !inner.Message.Contains("token type", StringComparison.Ordinal) => "the text is not Unicode",
+            var message when message.Contains("could not be converted", StringComparison.Ordinal) => "the value is of the wrong type",
             var message when message.StartsWith("Duplicate property", StringComparison.Ordinal) => $"there are two members '{quoted[1]}'",
             var message when message.Contains("doesn't allow", StringComparison.Ordinal) => "the value must not be null",
             _ => JsonMistake.Reason(e),

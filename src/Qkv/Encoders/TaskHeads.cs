@@ -84,8 +84,11 @@ internal sealed unsafe class TaskHeads
     /// <summary>pooled = tanh(Wp·x + bp): (n, C) → (n, C)</summary>
     public float[] Pool(ReadOnlySpan<float> first, int threads) => Apply(Pooler!, first, threads, Activation.Tanh);
 
-    /// <summary>The classifier's answers for whole sequences: B sequences → (B, labels)</summary>
-    public float[] ClassifySequences(Encoder encoder, TokenBatch batch)
+    /// <summary>The classifier's answers for whole sequences, by their first tokens: (B, C) → (B, labels)</summary>
+    public float[] Classify(ReadOnlySpan<float> first, int threads) => Apply(Classifier!, Pool(first, threads), threads);
+
+    /// <summary>The hidden state of each sequence's first token: B sequences → (B, C)</summary>
+    public static float[] FirstTokens(Encoder encoder, TokenBatch batch)
     {
         int c = encoder.Config.HiddenSize;
         var first = new float[batch.Sequences * c];
@@ -94,7 +97,7 @@ internal sealed unsafe class TaskHeads
             var receiver = new PoolingReceiver(Pooling.Cls, normalize: false, c, c, output, encoder.Threads);
             encoder.Forward(batch, ref receiver);
         }
-        return Apply(Classifier!, Pool(first, encoder.Threads), encoder.Threads);
+        return first;
     }
 
     /// <summary>What a head says of every token: T tokens → (T, outputs)</summary>

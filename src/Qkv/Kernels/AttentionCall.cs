@@ -9,7 +9,6 @@ internal interface IAttentionBody
 /// <summary>The public edge that both attentions share: one sequence of queries, one of keys and values, checked and pinned.</summary>
 internal static unsafe class AttentionCall
 {
-
     /// <summary>Checks the lengths; returns Lq and Lk.</summary>
     public static (int Queries, int Keys) Check(string operation, ReadOnlySpan<float> queries, ReadOnlySpan<float> keys, ReadOnlySpan<float> values,
         int heads, int headSize, ReadOnlySpan<float> context, AttentionMask? mask)

@@ -53,24 +53,31 @@ public static unsafe partial class FlashAttention
     /// <param name="headSize">D</param>
     /// <param name="context">(Lq, H·D)</param>
     /// <param name="mask">What hides keys; null for nothing.</param>
-    /// <remarks>The thread keeps what it computes in for its next call, which then allocates nothing: less than 2 MB a worker where D is 64, however long the sequences are.</remarks>
+    /// <remarks>
+    /// What a call computes in is kept for the next one, which then allocates nothing: less than 2 MB a thread of the team where D is 64, however long the sequences are. Calls at
+    /// the same time allocate their own, of which one is kept.
+    /// </remarks>
     /// <exception cref="ArgumentException">The lengths do not fit together.</exception>
     public static void Forward(ReadOnlySpan<float> queries, ReadOnlySpan<float> keys, ReadOnlySpan<float> values, int heads, int headSize,
         Span<float> context, AttentionMask? mask = null)
     {
         (int rows, _) = AttentionCall.Check(nameof(FlashAttention), queries, keys, values, heads, headSize, context, mask);
-        using var scratch = new Rented(Workers.Limit * ScratchSize(headSize, rows));
+        long size = Workers.Limit * ScratchSize(headSize, rows);
+        AlignedBuffer scratch = Interlocked.Exchange(ref s_scratch, null) is { } kept && kept.Length >= size ? kept : new AlignedBuffer(size);
         fixed (float* c = context)
-            AttentionCall.Run(queries, keys, values, heads, headSize, mask, new Whole(c, scratch.Pointer, Workers.Limit));
+            AttentionCall.Run(queries, keys, values, heads, headSize, mask, new Whole(c, scratch.Pointer));
+        Volatile.Write(ref s_scratch, scratch);
     }
 
+    // Of the call before.
+    private static AlignedBuffer? s_scratch;
+
     /// <summary>One sequence with all its heads, into rows that follow each other.</summary>
-    internal readonly struct Whole(float* context, float* scratch, int threads, bool bfloat16 = false) : IAttentionBody
+    private readonly struct Whole(float* context, float* scratch) : IAttentionBody
     {
         private readonly float* _context = context, _scratch = scratch;
 
-        public void Run(in AttentionShape shape) =>
-            Forward(shape with { BFloat16 = bfloat16 }, _context, shape.Heads * shape.HeadSize, _scratch, threads);
+        public void Run(in AttentionShape shape) => Forward(shape, _context, shape.Heads * shape.HeadSize, _scratch, Workers.Limit);
     }
 
     /// <summary>Numbers of scratch that each thread needs where no sequence has more queries.</summary>

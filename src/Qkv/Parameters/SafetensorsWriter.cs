@@ -41,7 +41,7 @@ public static class SafetensorsWriter
         {
             if (File.Exists(temporary)) File.Delete(temporary);
             // What went wrong is told of the file that was asked for.
-            if (e is IOException or UnauthorizedAccessException) throw new IOException(e.Message.Replace(temporary, path, StringComparison.Ordinal), e);
+            if (e.Message.Contains(temporary, StringComparison.Ordinal)) throw new IOException(e.Message.Replace(temporary, path, StringComparison.Ordinal), e.HResult);
             throw;
         }
     }

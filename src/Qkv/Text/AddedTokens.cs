@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Globalization;
 using System.Text;
+using System.Text.Json;
 
 namespace Qkv.Text;
 
@@ -16,7 +17,18 @@ namespace Qkv.Text;
 /// <param name="Normalized">Looked for, normalized, in the normalized text instead of the text as given.</param>
 internal sealed record AddedToken(
     string Content, int Id, bool Special = false, bool SingleWord = false, bool LeftStrip = false, bool RightStrip = false,
-    bool Normalized = false);
+    bool Normalized = false)
+{
+    /// <summary>A token of a file: a string, or an object with its content and how to look for it.</summary>
+    public static AddedToken Read(JsonField token, int id, bool special) => token.Element.ValueKind switch
+    {
+        JsonValueKind.String => new(token.String(), id, special),
+        JsonValueKind.Object => new(
+            token["content"].String(), id, special, token["single_word"].Boolean(false), token["lstrip"].Boolean(false), token["rstrip"].Boolean(false),
+            token["normalized"].Boolean(!special)),
+        _ => throw token.Wrong("a string or an object"),
+    };
+}
 
 /// <summary>Where an added token was found: [Start, End) of the searched text.</summary>
 internal readonly record struct AddedMatch(int Id, int Start, int End);

@@ -91,7 +91,7 @@ public readonly record struct EncodeOptions
         NotNegative(PadToMultipleOf, nameof(PadToMultipleOf));
     }
 
-    private static void NotNamed(string name, int value) => throw new ArgumentException($"Encode: expected a named {name}, got {value}.");
+    private static void NotNamed(string name, int value) => throw new ArgumentException($"Encode: there is no {name} {value}.");
 
     private static void NotNegative(int? value, string name)
     {

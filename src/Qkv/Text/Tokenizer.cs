@@ -86,6 +86,7 @@ public sealed class Tokenizer
     /// <exception cref="InvalidDataException">A file is broken or of a kind that is not supported; says which, what and where.</exception>
     public static Tokenizer Load(string directory)
     {
+        ArgumentException.ThrowIfNullOrEmpty(directory);
         TextFile.CheckDirectory(directory);
         string json = Path.Combine(directory, TokenizerJson.FileName);
         string vocabulary = Path.Combine(directory, VocabularyDirectory.FileName);

@@ -108,7 +108,7 @@ internal static class TokenizerJson
                     + $"model.vocab gives it {modelIds[content]}.");
             }
             next = Math.Max(next, id + 1L);
-            added.Add(VocabularyDirectory.Described(item, id, special));
+            added.Add(AddedToken.Read(item, id, special));
         }
         return added;
     }

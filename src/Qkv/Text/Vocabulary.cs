@@ -41,13 +41,14 @@ public sealed class Vocabulary
         }
     }
 
-    /// <summary>Lines in the order of their ids; of equal lines the last gives the id.</summary>
+    /// <summary>Lines in the order of their ids; of equal lines the last gives the id, and the others' have no token.</summary>
     internal Vocabulary(string[] lines)
     {
-        _tokens = lines;
+        _tokens = [.. lines];
         _ids = new Dictionary<string, int>(lines.Length, StringComparer.Ordinal);
         for (int id = 0; id < lines.Length; id++)
         {
+            if (_ids.TryGetValue(lines[id], out int earlier)) _tokens[earlier] = null;
             _ids[lines[id]] = id;
         }
     }
@@ -69,7 +70,7 @@ public sealed class Vocabulary
     /// <exception cref="ArgumentException">The vocabulary has no such token.</exception>
     public int IdOf(string token) => TryGet(token, out int id)
         ? id
-        : throw new ArgumentException($"Vocabulary: expected one of its {Count} tokens, got {Quote(token)}.", nameof(token));
+        : throw new ArgumentException($"Vocabulary: expected one of its tokens, got {Quote(token)}.", nameof(token));
 
     /// <summary>The id of a token, if it is there.</summary>
     public bool TryGet(string token, out int id) => _ids.TryGetValue(token, out id);

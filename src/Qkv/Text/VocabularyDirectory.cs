@@ -37,7 +37,10 @@ internal static class VocabularyDirectory
         string[] lines = Vocabulary.ReadLines(path);
         var modelTokens = new HashSet<string>(lines, StringComparer.Ordinal);
         List<AddedToken> given = ReadAdded(directory, settings);
-        AddedToken Special(string key, string usual) => Token(settings, key) ?? Token(names, key) ?? new AddedToken(usual, 0, Special: true);
+        // Beside the older files the map has the last word; the newer form knows no map.
+        bool isNewer = Setting(settings, "added_tokens_decoder") is { IsNull: false };
+        (JsonField stronger, JsonField weaker) = isNewer ? (settings, names) : (names, settings);
+        AddedToken Special(string key, string usual) => Token(stronger, key) ?? Token(weaker, key) ?? new AddedToken(usual, 0, Special: true);
         AddedToken[] specials = [Special("unk_token", "[UNK]"), Special("cls_token", "[CLS]"), Special("sep_token", "[SEP]"), Special("pad_token", "[PAD]"), Special("mask_token", "[MASK]")];
         (string unknown, string cls, string sep, string pad, string mask) = (specials[0].Content, specials[1].Content, specials[2].Content, specials[3].Content, specials[4].Content);
 
@@ -49,12 +52,12 @@ internal static class VocabularyDirectory
         Template template = Template.Bert((cls, Required(cls)), (sep, Required(sep)));
         var added = new AddedToken?[vocabulary.Count];
         foreach (AddedToken token in given) added[token.Id] = token;
-        foreach (AddedToken special in (AddedToken[])[.. specials, .. Additional(settings), .. Additional(names)])
+        foreach (AddedToken special in (AddedToken[])[.. specials, .. Additional(stronger), .. Additional(weaker)])
         {
-            // Settings of the token that added_tokens_decoder gives stay; a special token the vocabulary lacks is of no use.
+            // Settings of the token that added_tokens_decoder gives stay, but for special ones of the older file, which are not normalized; a special token the vocabulary lacks is of no use.
             if (vocabulary.TryGet(special.Content, out int id))
             {
-                added[id] = added[id] is { } known ? known with { Special = true } : special with { Id = id };
+                added[id] = added[id] is { } known ? known with { Special = true, Normalized = isNewer && known.Normalized } : special with { Id = id };
             }
         }
         return new TokenizerParts
@@ -132,7 +135,7 @@ internal static class VocabularyDirectory
             foreach ((string key, JsonField token) in decoder.Members())
             {
                 int id = int.TryParse(key, out int value) && value >= 0 ? value : throw token.Wrong("an id as its name");
-                added.Add(Described(token, id, token["special"].Boolean(false)));
+                added.Add(AddedToken.Read(token, id, token["special"].Boolean(false)));
             }
         }
         else
@@ -153,16 +156,9 @@ internal static class VocabularyDirectory
     }
 
     private static IEnumerable<AddedToken> Additional(JsonField root) =>
-        Setting(root, "additional_special_tokens") is { IsNull: false } list ? list.Elements().Select(token => Described(token, id: 0, special: true)) : [];
+        Setting(root, "additional_special_tokens") is { IsNull: false } list ? list.Elements().Select(token => AddedToken.Read(token, id: 0, special: true)) : [];
 
-    private static AddedToken? Token(JsonField root, string key) => Setting(root, key) is { IsNull: false } token ? Described(token, id: 0, special: true) : null;
-
-    /// <summary>A token is a string, or an object with its content and how to look for it.</summary>
-    public static AddedToken Described(JsonField token, int id, bool special) => token.Element.ValueKind == JsonValueKind.String
-        ? new AddedToken(token.String(), id, special)
-        : new AddedToken(
-            token["content"].String(), id, special, token["single_word"].Boolean(false), token["lstrip"].Boolean(false), token["rstrip"].Boolean(false),
-            token["normalized"].Boolean(!special));
+    private static AddedToken? Token(JsonField root, string key) => Setting(root, key) is { IsNull: false } token ? AddedToken.Read(token, id: 0, special: true) : null;
 
     private static JsonField? Setting(JsonField root, string key) => root.File is null ? null : root[key];
 

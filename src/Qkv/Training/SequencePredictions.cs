@@ -40,7 +40,7 @@ internal sealed record SequencePredictions(LabelSet Labels, IReadOnlyList<TextEx
         {
             batch.Clear();
             foreach (TextExample example in some) batch.Add(example.Ids, example.TypeIds);
-            float[] logits = heads.ClassifySequences(encoder, batch);
+            float[] logits = heads.Classify(TaskHeads.FirstTokens(encoder, batch), encoder.Threads);
             all.AddRange(logits); // before the gradient takes their place
             loss += some.Length * SequenceLoss.Forward(labels.Kind, logits, [.. some.SelectMany(example => example.Targets)], smoothing: 0, encoder.Threads);
         }

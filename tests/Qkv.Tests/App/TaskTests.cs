@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Qkv.Parameters;
 
 namespace Qkv.Tests.App;
 
@@ -64,13 +65,77 @@ public class TaskTests
     }
 
     [Fact]
-    public void Texts_that_are_cut_are_counted()
+    public void Lines_of_several_batches_are_answered_and_what_is_cut_is_counted()
     {
         using TemporaryDirectory model = Command.WithVocabulary("bert-token-classification");
-        string file = model.Write("lines.txt", $"{new string('我', 1000)}\na\n{new string('想', 1000)}\n");
+        TextEncoder encoder = TextEncoder.Load(model.Path);
+        int lines = 2 * encoder.Model.Encoder.BatchTokens / 5 + 7;
+        string few = string.Concat(Enumerable.Repeat("我 想 鱼\n", lines)), cut = new string('我', 1000) + "\n";
+        string file = model.Write("lines.txt", cut + few + cut);
         Ran ran = Command.Succeeds("ner", "--input", file, "--model", model.Path);
-        Assert.Equal(3, ran.Lines.Length);
+        Assert.Equal(lines + 2, ran.Lines.Length);
+        Assert.Single(ran.Lines[1..^1].Distinct());
         Command.IsOneSentence("2 texts were longer than the", ran.Error);
+    }
+
+    [Fact]
+    public void Lines_before_one_that_cannot_be_read_are_answered()
+    {
+        using TemporaryDirectory model = Command.WithVocabulary("bert-sequence-classification");
+        Ran ran = Command.Run([.. "a\nb\n"u8, 0xFF, (byte)'\n', .. "a\n"u8], "classify", "--input", "-", "--model", model.Path);
+        Assert.Equal((1, 2), (ran.Code, ran.Lines.Length));
+        Command.IsOneSentence("line 3", ran.Error);
+    }
+
+    [Theory]
+    [InlineData("cannot classify texts", "classify")]
+    [InlineData("cannot label tokens", "ner")]
+    public void A_model_without_the_task_head_is_refused_before_the_first_line(string words, string verb) => Command.Fails(1, words, verb, "--input", "-");
+
+    [Theory]
+    [InlineData("bert-sequence-classification", "classify", "a", "鱼")]
+    [InlineData("bert-token-classification", "ner", "a", "鱼")]
+    [InlineData("bert-question-answering", "answer", "--question", "who?", "--context", "鱼")]
+    public void Damage_that_a_task_head_would_hide_is_told(string golden, params string[] arguments)
+    {
+        using TemporaryDirectory model = Command.WithVocabulary(golden);
+        Damage(model, "embeddings.word_embeddings.weight", (numbers, features) => numbers[10 * features] = float.NaN); // that of 鱼
+        Command.Fails(1, "鱼", [.. arguments, "--model", model.Path]);
+    }
+
+    [Theory]
+    [InlineData("bert-sequence-classification", "classify")]
+    [InlineData("bert-token-classification", "ner")]
+    public void Infinities_that_a_tanh_or_a_softmax_would_hide_are_told(string golden, string verb)
+    {
+        int refused = 0;
+        foreach (float large in (float[])[float.MaxValue, -float.MaxValue])
+        {
+            // Finite itself; one feature of the last hidden states is infinite where it has the sign of the bias.
+            using TemporaryDirectory model = Command.WithVocabulary(golden);
+            int last = EncoderConfig.Load(model.Path).Layers - 1;
+            Damage(model, $"layer.{last}.output.LayerNorm.weight", (numbers, _) => numbers[0] = float.MaxValue);
+            Damage(model, $"layer.{last}.output.LayerNorm.bias", (numbers, _) => numbers[0] = large);
+            Ran ran = Command.Run(verb, "a", "--model", model.Path);
+            if (ran.Code == 0) continue;
+            Command.IsOneSentence("computes NaN or infinities for 'a'", ran.Error);
+            refused++;
+        }
+        Assert.InRange(refused, 1, 2);
+    }
+
+    private static void Damage(TemporaryDirectory model, string name, Action<float[], int> change)
+    {
+        List<SafetensorsTensor> tensors = [];
+        using (ParameterFile file = ParameterFile.OpenDirectory(model.Path))
+            foreach (ParameterInfo parameter in file.Parameters.Values.Where(parameter => parameter.Type.IsFloat()))
+            {
+                var numbers = new float[parameter.Count];
+                file.Read(parameter.Name, 0, numbers);
+                if (parameter.Name.EndsWith(name, StringComparison.Ordinal)) change(numbers, (int)parameter.Shape[^1]);
+                tensors.Add(SafetensorsTensor.Of(parameter.Name, parameter.Shape, numbers));
+            }
+        SafetensorsWriter.Write(model.File("model.safetensors"), tensors);
     }
 
     [Fact]

@@ -236,6 +236,13 @@ public unsafe class AttentionTests
             return (scores, weights, context, flash);
         }
 
+        private readonly struct FlashBody(float* context, float* scratch, int threads, bool bfloat16) : IAttentionBody
+        {
+            private readonly float* _context = context, _scratch = scratch;
+
+            public void Run(in AttentionShape shape) => FlashAttention.Forward(shape with { BFloat16 = bfloat16 }, _context, shape.Heads * shape.HeadSize, _scratch, threads);
+        }
+
         /// <summary>Flash attention in scratch that is as large as it must be, and has numbers behind it that must stay.</summary>
         public void Flash(float[] context, AttentionMask? mask, bool bfloat16, int threads)
         {
@@ -243,7 +250,7 @@ public unsafe class AttentionTests
             var scratch = new AlignedBuffer(size + Behind);
             scratch.Span[(int)size..].Fill(Untouched);
             fixed (float* destination = context)
-                AttentionCall.Run(Queries, Keys, Values, Heads, HeadSize, mask, new FlashAttention.Whole(destination, scratch.Pointer, threads, bfloat16));
+                AttentionCall.Run(Queries, Keys, Values, Heads, HeadSize, mask, new FlashBody(destination, scratch.Pointer, threads, bfloat16));
             Assert.Equal(-1, scratch.Span[(int)size..].IndexOfAnyExcept(Untouched));
         }
 

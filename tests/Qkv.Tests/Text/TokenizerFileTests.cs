@@ -225,11 +225,35 @@ public class TokenizerFileTests
     public void A_special_token_beside_the_vocabulary_may_say_how_it_is_looked_for()
     {
         const string mask = """{"__type":"AddedToken","content":"[MASK]","lstrip":true,"rstrip":false,"normalized":false,"single_word":false}""";
-        foreach (string file in (string[])["tokenizer_config.json", "special_tokens_map.json"])
-        {
-            Tokenizer tokenizer = TokenizerFixture.FromFiles(("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n"), (file, "{\"mask_token\":" + mask + "}"));
-            Assert.Equal(["a", " [MASK]", "b"], tokenizer.Encode("a [MASK] b", options: new() { AddSpecialTokens = false }).Tokens);
-        }
+        const string plain = "\"[MASK]\"";
+        Assert.Equal(["a", " [MASK]", "b"], Read(mask, null));
+        Assert.Equal(["a", " [MASK]", "b"], Read(null, mask));
+        Assert.Equal(["a", " [MASK]", "b"], Read(plain, mask)); // the map has the last word
+        Assert.Equal(["a", "[MASK]", "b"], Read(mask, plain));
+        Assert.Equal(["a", " [MASK]", "b"], Read(mask, plain, "\"added_tokens_decoder\":{},")); // but not beside the newer form
+
+        static string[] Read(string? configured, string? mapped, string decoder = "") => [.. TokenizerFixture.FromFiles(
+            ("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n"),
+            ("tokenizer_config.json", configured == null ? "{}" : "{" + decoder + "\"mask_token\":" + configured + "}"),
+            ("special_tokens_map.json", mapped == null ? "{}" : "{\"mask_token\":" + mapped + "}")).Encode("a [MASK] b", options: new() { AddSpecialTokens = false }).Tokens];
+    }
+
+    [Fact]
+    public void A_special_token_of_the_older_file_is_looked_for_as_it_is_written()
+    {
+        int next = TokenizerFixture.FromFiles(("vocab.txt", Vocabulary)).Vocabulary.Count;
+        Tokenizer tokenizer = TokenizerFixture.FromFiles(("vocab.txt", Vocabulary), ("added_tokens.json", "{\"<NEW>\":" + next + "}"), ("tokenizer_config.json", """{"additional_special_tokens":["<NEW>"]}"""));
+        Assert.Contains(next, tokenizer.Encode("<NEW>").Ids);
+        Assert.DoesNotContain(next, tokenizer.Encode("<new>").Ids);
+    }
+
+    [Fact]
+    public void A_line_that_comes_again_leaves_its_first_id_without_a_token()
+    {
+        Tokenizer tokenizer = TokenizerFixture.FromFiles(("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\na\n"));
+        Assert.Equal((8, 7), (tokenizer.Vocabulary.Count, tokenizer.Vocabulary.IdOf("a")));
+        Assert.False(tokenizer.Vocabulary.TryGet(5, out _));
+        Assert.Equal("b a", tokenizer.Decode([5, 6, 7]));
     }
 
     [Theory]
