@@ -35,6 +35,9 @@ public static unsafe partial class FlashAttention
     // As in MatMul: a thread that falls behind holds the others up by a quarter of its work at most.
     private const int PartsPerThread = 4;
 
+    // What the public call before this one computed in; null while a call has it.
+    private static AlignedBuffer? s_scratch;
+
     private static int Width => MatMulTile.PanelWidth;
 
     private const float Log2E = 1.44269504f, Ln2 = 0.693147181f;
@@ -68,9 +71,6 @@ public static unsafe partial class FlashAttention
             AttentionCall.Run(queries, keys, values, heads, headSize, mask, new Whole(c, scratch.Pointer));
         Volatile.Write(ref s_scratch, scratch);
     }
-
-    // Of the call before.
-    private static AlignedBuffer? s_scratch;
 
     /// <summary>One sequence with all its heads, into rows that follow each other.</summary>
     private readonly struct Whole(float* context, float* scratch) : IAttentionBody

@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Json;
 using Qkv.App;
 using Qkv.App.Output;
+using Qkv.Parameters;
 
 namespace Qkv.Tests.App;
 
@@ -60,6 +61,23 @@ internal static class Command
         Assert.Single(error, c => c == '\n');
         Assert.DoesNotContain("(Parameter", error);
         Assert.Contains(words, error);
+    }
+
+    /// <summary>Changes the numbers of the tensors whose name ends so, which it is told with the length of their rows.</summary>
+    public static void Damage(TemporaryDirectory model, string name, Action<float[], int> change)
+    {
+        List<SafetensorsTensor> tensors = [];
+        using (ParameterFile file = ParameterFile.OpenDirectory(model.Path))
+        {
+            foreach (ParameterInfo parameter in file.Parameters.Values.Where(parameter => parameter.Type.IsFloat()))
+            {
+                var numbers = new float[parameter.Count];
+                file.Read(parameter.Name, 0, numbers);
+                if (parameter.Name.EndsWith(name, StringComparison.Ordinal)) change(numbers, (int)parameter.Shape[^1]);
+                tensors.Add(SafetensorsTensor.Of(parameter.Name, parameter.Shape, numbers));
+            }
+        }
+        SafetensorsWriter.Write(model.File("model.safetensors"), tensors);
     }
 
     /// <summary>A golden model that has a task head, with a vocabulary, so that it reads text.</summary>

@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using Parquet;
-using Qkv.Parameters;
 
 namespace Qkv.Tests.App;
 
@@ -133,18 +132,7 @@ public class EmbedTests
         foreach (string file in (string[])["config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt"]) File.Copy(Path.Combine(Command.Bundled, file), copy.File(file));
         TextEncoder whole = TextEncoder.Load(copy.Path);
         int damaged = whole.Tokenizer.Encode("鱼").Ids[1];
-        List<SafetensorsTensor> tensors = [];
-        using (ParameterFile file = ParameterFile.OpenDirectory(copy.Path))
-        {
-            foreach (ParameterInfo parameter in file.Parameters.Values.Where(parameter => parameter.Type.IsFloat()))
-            {
-                var numbers = new float[parameter.Count];
-                file.Read(parameter.Name, 0, numbers);
-                if (parameter.Name.EndsWith("word_embeddings.weight", StringComparison.Ordinal)) numbers[damaged * whole.Dimensions] = float.NaN;
-                tensors.Add(SafetensorsTensor.Of(parameter.Name, parameter.Shape, numbers));
-            }
-        }
-        SafetensorsWriter.Write(copy.File("model.safetensors"), tensors);
+        Command.Damage(copy, "word_embeddings.weight", (numbers, features) => numbers[damaged * features] = float.NaN);
         Command.Succeeds("embed", "吃", "--model", copy.Path);
         Command.Fails(1, "computes NaN or infinities for '鱼'", "embed", "吃", "鱼", "--model", copy.Path);
         foreach (string[] command in (string[][])[["embed", "鱼", "--output", copy.File("x.npy")], ["attend", "鱼", "--json"], ["attend", "鱼"], ["attend", "鱼", "--output", copy.File("x.html")], ["fill-mask", "鱼[MASK]"]])

@@ -99,7 +99,7 @@ public class TaskTests
     public void Damage_that_a_task_head_would_hide_is_told(string golden, params string[] arguments)
     {
         using TemporaryDirectory model = Command.WithVocabulary(golden);
-        Damage(model, "embeddings.word_embeddings.weight", (numbers, features) => numbers[10 * features] = float.NaN); // that of 鱼
+        Command.Damage(model, "embeddings.word_embeddings.weight", (numbers, features) => numbers[10 * features] = float.NaN); // that of 鱼
         Command.Fails(1, "鱼", [.. arguments, "--model", model.Path]);
     }
 
@@ -114,28 +114,14 @@ public class TaskTests
             // Finite itself; one feature of the last hidden states is infinite where it has the sign of the bias.
             using TemporaryDirectory model = Command.WithVocabulary(golden);
             int last = EncoderConfig.Load(model.Path).Layers - 1;
-            Damage(model, $"layer.{last}.output.LayerNorm.weight", (numbers, _) => numbers[0] = float.MaxValue);
-            Damage(model, $"layer.{last}.output.LayerNorm.bias", (numbers, _) => numbers[0] = large);
+            Command.Damage(model, $"layer.{last}.output.LayerNorm.weight", (numbers, _) => numbers[0] = float.MaxValue);
+            Command.Damage(model, $"layer.{last}.output.LayerNorm.bias", (numbers, _) => numbers[0] = large);
             Ran ran = Command.Run(verb, "a", "--model", model.Path);
             if (ran.Code == 0) continue;
             Command.IsOneSentence("computes NaN or infinities for 'a'", ran.Error);
             refused++;
         }
         Assert.InRange(refused, 1, 2);
-    }
-
-    private static void Damage(TemporaryDirectory model, string name, Action<float[], int> change)
-    {
-        List<SafetensorsTensor> tensors = [];
-        using (ParameterFile file = ParameterFile.OpenDirectory(model.Path))
-            foreach (ParameterInfo parameter in file.Parameters.Values.Where(parameter => parameter.Type.IsFloat()))
-            {
-                var numbers = new float[parameter.Count];
-                file.Read(parameter.Name, 0, numbers);
-                if (parameter.Name.EndsWith(name, StringComparison.Ordinal)) change(numbers, (int)parameter.Shape[^1]);
-                tensors.Add(SafetensorsTensor.Of(parameter.Name, parameter.Shape, numbers));
-            }
-        SafetensorsWriter.Write(model.File("model.safetensors"), tensors);
     }
 
     [Fact]
